@@ -1,0 +1,145 @@
+"""What the user wants, laid on the timeline: shots, storyboards, and the control tracks made of them.
+
+A track's digest is taken from its sources (words, encoder), so keys need no torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from longtake.keys import fingerprint
+from longtake.steps import Indices
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class Pin:
+    """An image or a video fixed in a shot, `at` seconds from its start ("end": it ends with the shot)."""
+
+    at: float | str
+    path: str
+    kind: str  # "image" or "video"
+
+
+@dataclasses.dataclass(frozen=True)
+class Shot:
+    """A stretch of film under one prompt. cut: a new take begins; else it flows on from the shot before."""
+
+    prompt: str
+    seconds: float
+    pins: tuple[Pin, ...] = ()
+    cut: bool = True
+    cast: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Storyboard:
+    """Shots in order, and what holds for the whole film (None: the command's or the model's choice)."""
+
+    shots: tuple[Shot, ...]
+    seed: int | None = None
+    fps: float | None = None
+    size: tuple[int, int] | None = None
+
+
+class Planner(Protocol):
+    """Turns a brief into shots."""
+
+    def plan(self, brief: str, seconds: float) -> tuple[Shot, ...]: ...
+
+
+class Encoder(Protocol):
+    """Turns prompts into rows of a control track."""
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    def encode(self, prompts: Sequence[str]) -> Tensor:
+        """(p, d) for p prompts."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Cue:
+    """A prompt that holds from `start` to `stop` seconds (None: for ever) of one take's flow."""
+
+    start: float
+    stop: float | None
+    prompt: str
+    cut: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Controls:
+    """Control tracks over a stage's timeline.
+
+    times: seconds at the centre of an index, as (first, step) per take in `takes`.
+    passage: seconds over which one cue turns into the next where no cut parts them.
+    """
+
+    cues: tuple[Cue, ...] = ()
+    encoder: Encoder | None = None
+    passage: float = 0.0
+    clock: Clock = dataclasses.field(default_factory=lambda: Clock(((0, 0.0),), 1.0))
+
+    def mix(self, index: int) -> tuple[tuple[int, float], ...]:
+        """Which cues speak at `index` and how loudly (weights sum to 1)."""
+        if not self.cues:
+            return ()
+        time = self.clock.at(index)
+        place = max((n for n, cue in enumerate(self.cues) if cue.start <= time), default=0)
+        half = self.passage / 2
+        cue = self.cues[place]
+        if half and not cue.cut and place and time - cue.start < half:
+            late = _smooth((time - cue.start + half) / self.passage)
+            return ((place - 1, 1 - late), (place, late))
+        if half and place + 1 < len(self.cues):
+            after = self.cues[place + 1]
+            if not after.cut and after.start - time < half:
+                late = _smooth((time - after.start + half) / self.passage)
+                return ((place, 1 - late), (place + 1, late))
+        return ((place, 1.0),)
+
+    def at(self, indices: Sequence[int]) -> Mapping[str, Tensor]:
+        """Track "text", (t, d), at `indices`; empty without an encoder or cues."""
+        if self.encoder is None or not self.cues:
+            return {}
+        import torch
+
+        mixes = [self.mix(index) for index in indices]
+        used = sorted({place for mix in mixes for place, _ in mix})
+        rows = dict(
+            zip(used, self.encoder.encode([self.cues[n].prompt for n in used]), strict=True)
+        )
+        return {"text": torch.stack([sum(w * rows[n] for n, w in mix) for mix in mixes])}
+
+    def digest(self, indices: Indices) -> str:
+        """Of everything that shapes the tracks at `indices`, and of nothing else."""
+        if self.encoder is None or not self.cues:
+            return ""
+        words = [
+            [(self.cues[n].prompt, round(weight, 6)) for n, weight in self.mix(index)]
+            for index in indices
+        ]
+        return fingerprint([self.encoder.fingerprint, words])
+
+
+@dataclasses.dataclass(frozen=True)
+class Clock:
+    """Seconds at the centre of an index: `starts` holds (first index, its film time) of every take."""
+
+    starts: tuple[tuple[int, float], ...]
+    interval: float  # seconds from one index to the next
+
+    def at(self, index: int) -> float:
+        """Film time at the middle of `index`."""
+        first, time = max((pair for pair in self.starts if pair[0] <= index), default=(0, 0.0))
+        return time + (index - first + 0.5) * self.interval
+
+
+def _smooth(x: float) -> float:
+    x = min(max(x, 0.0), 1.0)
+    return x * x * (3 - 2 * x)

@@ -1,0 +1,141 @@
+"""Blocks put together: parts, stages, systems, recipes; and the check that they fit."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any, Generic, Protocol, TypeVar
+
+from longtake.clip import ClipModel, ClipSpec, Codec, CodecSpec
+from longtake.controls import Encoder, Planner
+from longtake.errors import FitError, InputError, nearest
+from longtake.steps import Scheme
+
+T = TypeVar("T", covariant=True)
+S = TypeVar("S")
+
+
+class Part(Generic[S, T]):
+    """A block whose spec is known now and whose weights are read at first use."""
+
+    def __init__(self, spec: S, make: Callable[[], T]) -> None:
+        self.spec = spec
+        self._make = make
+
+    @cached_property
+    def made(self) -> T:
+        """The block itself."""
+        return self._make()
+
+
+ModelPart = Part[ClipSpec, ClipModel]
+CodecPart = Part[CodecSpec, Codec]
+
+
+class Select(Protocol):
+    """Chooses `count` of the observed frames at run time (adaptive schemes)."""
+
+    def __call__(
+        self, candidates: Any, targets: tuple[int, ...], count: int
+    ) -> tuple[int, ...]: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One pass over the timeline: a scheme, the models its roles call, and the codec of its latents."""
+
+    scheme: Scheme
+    models: Mapping[str, ModelPart]
+    codec: CodecPart
+    select: Select | None = None
+
+    def __post_init__(self) -> None:
+        if not self.models:
+            raise FitError("a stage without models", "Stage")
+        for role, model in self.models.items():
+            if self.scheme.window > model.spec.window:
+                raise FitError(
+                    f"the scheme puts {self.scheme.window} frames in a call",
+                    f"role {role}",
+                    f"window={model.spec.window}",
+                )
+            channels = model.spec.frame[0] if model.spec.frame else None
+            if channels is not None and channels != self.codec.spec.channels:
+                raise FitError(
+                    f"the model speaks {channels} channels, the codec {self.codec.spec.channels}",
+                    f"role {role}",
+                )
+
+    def model(self, role: str) -> ModelPart:
+        """The model of a role; a single model serves every role."""
+        if role in self.models:
+            return self.models[role]
+        if len(self.models) == 1:
+            return next(iter(self.models.values()))
+        raise FitError(f"no model for role '{role}'", "Stage", nearest(role, self.models))
+
+
+@dataclasses.dataclass(frozen=True)
+class System:
+    """Everything `generate` needs besides the brief.
+
+    fps: frames a second it was made for. canvas: turns a film's (width, height) into the size
+    models work at; frames are resized to the film's at the end. passage: seconds in which
+    one prompt turns into the next.
+    """
+
+    name: str
+    stages: tuple[Stage, ...]
+    encoder: Encoder | None = None
+    planner: Planner | None = None
+    fps: float = 10.0
+    size: tuple[int, int] = (128, 128)
+    canvas: Callable[[tuple[int, int]], tuple[int, int]] = lambda size: size
+    passage: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.stages:
+            raise FitError("a system without stages", self.name)
+
+    def frame(self, size: tuple[int, int], stage: int = 0) -> tuple[int, ...]:
+        """Shape of a latent frame of a film of `size`."""
+        spec = self.stages[stage].codec.spec
+        width, height = self.canvas(size)
+        return (spec.channels, -(-height // spec.down), -(-width // spec.down))
+
+    def with_scheme(self, scheme: Scheme) -> System:
+        """The same system under another scheme (of its first stage)."""
+        first = dataclasses.replace(self.stages[0], scheme=scheme)
+        return dataclasses.replace(self, stages=(first, *self.stages[1:]))
+
+
+Recipe = Callable[..., System]
+
+
+def knobs(recipe: Recipe) -> Mapping[str, inspect.Parameter]:
+    """A recipe's keyword arguments: its options on the command line."""
+    return {
+        name: p
+        for name, p in inspect.signature(recipe).parameters.items()
+        if p.kind != p.VAR_KEYWORD
+    }
+
+
+def turn(recipe: Recipe, settings: Mapping[str, str]) -> System:
+    """Calls a recipe with knobs given as text, each read as its default's type."""
+    known = knobs(recipe)
+    values: dict[str, Any] = {}
+    for name, text in settings.items():
+        if name not in known:
+            raise InputError(f"unknown knob '{name}'", "--set", nearest(name, known))
+        default = known[name].default
+        kind = type(default) if default not in (None, inspect.Parameter.empty) else str
+        try:
+            values[name] = text.lower() in ("1", "true", "yes") if kind is bool else kind(text)
+        except (TypeError, ValueError):
+            raise InputError(
+                f"{name}={text} is not {kind.__name__}", "--set", f"{name}={default}"
+            ) from None
+    return recipe(**values)
