@@ -1,0 +1,122 @@
+"""Latents to film frames: fixed windows per take, handed over in film order once whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from longtake.clip import Clip, Codec
+from longtake.engine.events import Decoded, Event
+from longtake.engine.job import Job
+from longtake.steps import Indices, Take
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+WINDOW = (
+    8  # indices decoded together, counted from the take's start: never from where a run resumed
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Frames:
+    """Finished film frames. first: the film frame of pixels[0]; pixels: (t, 3, h, w) uint8."""
+
+    first: int
+    pixels: Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """Indices `start..stop` of a take, decoded while seeing `low..high`."""
+
+    take: Take
+    start: int
+    stop: int
+    low: int
+    high: int
+
+    @property
+    def reads(self) -> Indices:
+        """The indices it must see."""
+        return tuple(range(self.low, self.high))
+
+
+def windows(takes: Iterable[Take], context: tuple[int, int]) -> Iterator[Window]:
+    """All windows in film order; an endless take has no last one."""
+    for take in takes:
+        end = None if take.length is None else take.start + take.length
+        starts = itertools.count(take.start, WINDOW) if end is None else None
+        for start in starts or range(take.start, end or 0, WINDOW):
+            stop = start + WINDOW if end is None else min(start + WINDOW, end)
+            high = stop + context[1] if end is None else min(stop + context[1], end)
+            yield Window(take, start, stop, max(take.start, start - context[0]), high)
+
+
+class Reel:
+    """Decodes the last stage's frames as their indices are written; `read` fetches clips."""
+
+    def __init__(self, job: Job, read: Callable[[int, Indices], Clip]) -> None:
+        self._job, self._read = job, read
+        self._stage = len(job.system.stages) - 1
+        self._codec = job.system.stages[-1].codec
+        self._windows = windows(job.takes, self._codec.spec.context)
+        self._next = next(self._windows, None)
+        self._written: set[int] = set()
+
+    @property
+    def over(self) -> bool:
+        """Whether every frame has been handed over."""
+        return self._next is None
+
+    def land(self, indices: Indices = (), stage: int = -1) -> Iterator[Frames | Event]:
+        """Frames that became whole now that `indices` of a stage are written."""
+        if stage in (-1, self._stage):
+            self._written.update(indices)
+        while self._next is not None and self._is_whole(self._next):
+            window = self._next
+            latents = self._read(self._stage, window.reads)
+            frames = develop(self._codec.made, latents, window, self._job)
+            self._next = next(self._windows, None)
+            self._forget(window)
+            yield frames
+            yield Decoded((frames.first, frames.first + len(frames.pixels)))
+
+    def _is_whole(self, window: Window) -> bool:
+        given = self._job.given_indices
+        return all(index in self._written or index in given for index in window.reads)
+
+    def _forget(self, window: Window) -> None:
+        """Drops the marks of indices that no later window reads."""
+        start = window.stop if self._next is None else self._next.low
+        self._written.difference_update(range(window.low, start))
+
+
+def develop(codec: Codec, latents: Clip, window: Window, job: Job) -> Frames:
+    """A window's film frames: decoded, cut to the take, resized to the film."""
+    import torch
+
+    stride, take = job.stride, window.take
+    with torch.no_grad():
+        video = codec.decode(latents.frames)[0]
+    lead = (window.start - window.low) * stride
+    first = job.first_frame(take, window.start)
+    after = first + (window.stop - window.start) * stride
+    begin = max(first, take.first)
+    end = after if take.frames is None else min(after, take.first + take.frames)
+    video = video[lead + begin - first : lead + end - first]
+    return Frames(begin, _fitted(video, job.canvas, job.size))
+
+
+def _fitted(video: Tensor, canvas: tuple[int, int], size: tuple[int, int]) -> Tensor:
+    """(t, 3, h, w) floats, perhaps a little larger than the canvas, to uint8 at film size."""
+    import torch
+
+    video = video[..., : canvas[1], : canvas[0]].float()
+    if canvas != size:
+        video = torch.nn.functional.interpolate(
+            video, (size[1], size[0]), mode="bicubic", antialias=True, align_corners=False
+        )
+    return video.clamp(0, 1).mul(255).round().to(torch.uint8).cpu()

@@ -1,0 +1,240 @@
+"""Between plan and models: which clips are at hand, what a call observes, its key, its request."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from longtake.clip import Clip, ClipRequest, Noise
+from longtake.controls import Controls
+from longtake.engine.executors import Result, Task
+from longtake.engine.job import Call, Given, Job, Keys, Piece, Sourced
+from longtake.engine.store import Store
+from longtake.errors import FitError, MachineError
+from longtake.keys import StepKey
+from longtake.steps import Indices
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+BUDGET = (
+    256 << 20
+)  # bytes of clips kept in memory; others come back from the store when they are read
+
+
+@dataclasses.dataclass(frozen=True)
+class Order:
+    """A call whose observation is settled, and its key."""
+
+    call: Call
+    observed: Indices
+    key: StepKey
+
+
+class Desk:
+    """Clips at hand, within BUDGET however long the film is, and the keys of all ordered calls."""
+
+    def __init__(self, job: Job, store: Store) -> None:
+        self.job, self.store = job, store
+        self._keys = Keys(job)
+        self._hand: OrderedDict[str, Clip] = OrderedDict()
+        self._bytes = 0
+        self._recorded = {line["step"]: line["key"] for line in store.records()}
+
+    def order(self, call: Call) -> Order:
+        """Chooses what an adaptive call observes and takes the key; its needs must be stored."""
+        step = call.step
+        observed = step.observed
+        if step.choose is not None:
+            observed = self._choose(call, step.observed, step.choose)
+        return Order(call, observed, self._keys.take(call, observed))
+
+    def find(self, order: Order) -> bool:
+        """Whether the call's clip is stored; it is then at hand."""
+        clip = self.store.get(order.key.key)
+        if clip is None:
+            return False
+        self._lay(order.key.key, clip)
+        before = self._recorded.pop(order.call.number, None)
+        if before not in (None, order.key.key):
+            self._record(order, None)
+        return True
+
+    def task(self, order: Order) -> Task:
+        """The request a model is asked."""
+        job, call = self.job, order.call
+        step = call.step
+        request = ClipRequest(
+            targets=step.targets,
+            observed=self.clips(call.stage, order.observed) if order.observed else None,
+            controls=self._controls(order),
+            noise=Noise(job.seed),
+            frame=job.shape(call.stage),
+            interval=job.interval,
+        )
+        if job.source is not None and call.stage == 0:
+            start = self._joined(
+                [self._piece(job.source_pieces[i], 0).pick([i]) for i in step.targets]
+            )
+            request = dataclasses.replace(request, start=start, strength=job.strength)
+        part = job.system.stages[call.stage].model(step.role)
+        return Task(call.number, call.stage, step.role, part, request)
+
+    def keep(self, order: Order, result: Result) -> None:
+        """Stores a finished call's clip before anything else hears of it."""
+        self._check(order, result.clip)
+        self.store.put(order.key.key, result.clip)
+        self._lay(order.key.key, result.clip)
+        self._recorded.pop(order.call.number, None)
+        self._record(order, result.seconds)
+
+    def clips(self, stage: int, indices: Indices) -> Clip:
+        """Frames of a stage at `indices`, given or made; carry of what was written last wins."""
+        pieces: dict[Piece, list[int]] = {}
+        written: dict[tuple[int, str], list[int]] = {}
+        for index in indices:
+            piece = self.job.pieces.get(index)
+            if piece is not None:
+                pieces.setdefault(piece, []).append(index)
+            else:
+                written.setdefault(self._keys.writer(stage, index), []).append(index)
+        parts = [self._piece(piece, stage).pick(at) for piece, at in pieces.items()]
+        for (number, key), at in sorted(written.items()):
+            clip = self._stored(key, number)
+            parts.append(dataclasses.replace(clip.pick(at), carry=clip.carry))
+        return self._joined(parts)
+
+    def _joined(self, parts: Sequence[Clip]) -> Clip:
+        return parts[0] if len(parts) == 1 else Clip.join(parts)
+
+    def _choose(self, call: Call, candidates: Indices, count: int) -> Indices:
+        if count >= len(candidates):
+            return candidates
+        select = self.job.system.stages[call.stage].select
+        where = f"step {call.number}"
+        if select is None:
+            raise FitError(
+                "an adaptive scheme in a stage that cannot select", where, "Stage.select"
+            )
+        chosen = select(self.clips(call.stage, candidates), call.step.targets, count)
+        chosen = tuple(sorted({int(index) for index in chosen}))
+        if len(chosen) > count or not set(chosen) <= set(candidates):
+            raise FitError(f"frames {chosen} selected", where, f"{count} of {candidates}")
+        return chosen
+
+    def _controls(self, order: Order) -> Controls:
+        """The film's controls; for a later stage with the frames of the stage before."""
+        controls, call = self.job.controls, order.call
+        if not call.stage:
+            return controls
+        at = tuple(sorted({*order.observed, *call.step.targets}))
+        fields = {f.name: getattr(controls, f.name) for f in dataclasses.fields(controls)}
+        return Sourced(**fields, source=self.clips(call.stage - 1, at))
+
+    def _check(self, order: Order, clip: Clip) -> None:
+        """Refuses a clip of other indices or another shape, and one that is not numbers."""
+        where, shape = f"step {order.call.number}", self.job.shape(order.call.stage)
+        if clip.at != order.call.step.targets or clip.frames.shape[0] != 1:
+            asked = order.call.step.targets
+            raise FitError(f"the model answered {clip.at} when asked for {asked}", where)
+        if tuple(clip.frames.shape[2:]) != shape:
+            made = tuple(clip.frames.shape[2:])
+            raise FitError(f"the model made frames of shape {made}", where, str(shape))
+        if clip.frames.is_floating_point() and not bool(clip.frames.isfinite().all()):
+            raise MachineError("the model made frames that are not finite numbers", where)
+
+    def _record(self, order: Order, seconds: float | None) -> None:
+        """The journal's line of a call. seconds: None if it was found, finished earlier."""
+        call, controls = order.call, self.job.controls
+        said = {place: None for i in call.step.targets for place, _ in controls.mix(i)}
+        line: dict[str, Any] = {
+            "step": call.number,
+            "key": order.key.key,
+            "parts": dict(order.key.parts),
+            "seconds": seconds,
+            "stage": call.stage,
+            "role": call.step.role,
+            "targets": call.step.targets,
+            "observed": self._keys.read(call.stage, order.observed),
+            "seed": self.job.seed,
+            "prompts": [controls.cues[place].prompt for place in sorted(said)],
+        }
+        self.store.record(line)
+
+    def _stored(self, key: str, number: int) -> Clip:
+        clip = self._hand.get(key) or self.store.get(key)
+        if clip is None:
+            why = self.store.damaged.get(key, "its clip is gone")
+            raise MachineError(f"step {number} was finished but {why}", "the run folder")
+        self._lay(key, clip)
+        return clip
+
+    def _piece(self, piece: Piece, stage: int) -> Clip:
+        """A piece of a given clip as latents, encoded once and then stored like a step."""
+        key = self.job.piece_key(piece, stage)
+        clip = self._hand.get(key) or self.store.get(key)
+        if clip is None:
+            self._encode(piece.given, stage)
+            clip = self._hand.get(key) or self.store.get(key)
+            assert clip is not None, "a piece that was just stored"
+        self._lay(key, clip)
+        # stored from 0, because the same clip may lie elsewhere in another film
+        return Clip(clip.frames, piece.at)
+
+    def _encode(self, given: Given, stage: int) -> None:
+        import torch
+
+        pixels = given.load()
+        wanted = (given.frames, 3, *reversed(self.job.canvas))
+        if tuple(pixels.shape) != wanted:
+            raise FitError(f"a given clip of shape {tuple(pixels.shape)}", "Given", str(wanted))
+        places = (*self.job.pieces.values(), *self.job.source_pieces.values())
+        for piece in dict.fromkeys(p for p in places if p.given is given):
+            with torch.no_grad():
+                frames = encoded(self.job, piece, pixels, stage).detach().cpu()
+            clip, key = Clip(frames, tuple(range(piece.count))), self.job.piece_key(piece, stage)
+            self.store.damaged.pop(key, None)
+            self.store.put(key, clip)
+            self._lay(key, clip)
+
+    def _lay(self, key: str, clip: Clip) -> None:
+        """Puts a clip at hand and lets go of those not read for longest."""
+        if key in self._hand:
+            self._hand.move_to_end(key)
+            return
+        self._hand[key] = clip
+        self._bytes += _size(clip)
+        while self._bytes > BUDGET and len(self._hand) > 1:
+            _, old = self._hand.popitem(last=False)
+            self._bytes -= _size(old)
+
+
+def encoded(job: Job, piece: Piece, pixels: Tensor, stage: int) -> Tensor:
+    """Latents of a piece, (1, count, *frame), encoded with the rest of the clip around it."""
+    codec = job.system.stages[stage].codec.made
+    spec = codec.spec
+    # a codec's encoder sees no farther than its decoder does
+    left, right = min(piece.before, spec.context[0]), min(piece.after, spec.context[1])
+    first = piece.offset - left * spec.stride
+    count = (left + piece.count + right) * spec.stride
+    frames = [min(max(n, 0), len(pixels) - 1) for n in range(first, first + count)]
+    video = _filled(pixels[frames], spec.down)[None]
+    return codec.encode(video)[:, left : left + piece.count]
+
+
+def _filled(video: Tensor, down: int) -> Tensor:
+    """Repeats the last row and column until both sides are multiples of `down`."""
+    import torch
+
+    height, width = video.shape[-2:]
+    below, beside = -height % down, -width % down
+    if not below and not beside:
+        return video
+    return torch.nn.functional.pad(video, (0, beside, 0, below), mode="replicate")
+
+
+def _size(clip: Clip) -> int:
+    tensors = (clip.frames, *clip.carry.values())
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)

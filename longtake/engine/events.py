@@ -1,0 +1,91 @@
+"""What happens while a film is made, as data: one stream for all faces, logs and tests."""
+
+from __future__ import annotations
+
+import dataclasses
+from fractions import Fraction
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Event:
+    """Something that happened; `line` is its JSON form."""
+
+    def line(self) -> dict[str, Any]:
+        """The event as one JSON object, `event` first."""
+        fields = {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
+        return {"event": type(self).__name__.lower(), **fields}
+
+
+@dataclasses.dataclass(frozen=True)
+class Planned(Event):
+    """What will be made; an endless film has None for steps, waves and frames."""
+
+    steps: int | None
+    waves: int | None
+    frames: int | None
+    size: tuple[int, int]
+    fps: Fraction
+
+
+@dataclasses.dataclass(frozen=True)
+class Reused(Event):
+    """A step was found finished."""
+
+    step: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Started(Event):
+    """A step was handed to the executor."""
+
+    step: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Finished(Event):
+    """A step is made and stored."""
+
+    step: int
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Decoded(Event):
+    """Film frames [a, b) have been handed over."""
+
+    frames: tuple[int, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Repaired(Event):
+    """What was stored for a step could not be used; the step runs again."""
+
+    step: int
+    why: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Done(Event):
+    """The film is complete. out: filled in by whoever writes the file."""
+
+    out: str
+    frames: int
+    seconds: float
+    ran: int
+    reused: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Failed(Event):
+    """The film is not complete; whoever catches the error says so with this."""
+
+    error: str
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Fraction):
+        return int(value) if value.denominator == 1 else float(value)
+    if isinstance(value, float):
+        return round(value, 4)
+    return list(value) if isinstance(value, tuple) else value

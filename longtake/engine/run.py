@@ -1,0 +1,136 @@
+"""The generation loop: the only one in the house."""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Iterator
+
+from longtake.engine.decode import Frames, Reel
+from longtake.engine.desk import Desk, Order
+from longtake.engine.events import Done, Event, Finished, Planned, Repaired, Reused, Started
+from longtake.engine.executors import Executor
+from longtake.engine.job import Call, Job, lay
+from longtake.engine.store import Store
+from longtake.errors import MachineError, PlanError
+
+AHEAD = 64  # calls of an endless film that are looked at before the first of them is finished
+PAUSE = 0.05  # seconds between looks at what another process is making
+
+
+def render(job: Job, store: Store, executor: Executor) -> Iterator[Event | Frames]:
+    """Makes the film: events as they happen, frames in film order.
+
+    Stop it anywhere and run it again: what is stored is reused and the frames are the same.
+    The executor is closed at the end.
+    MachineError says what is safe.
+    """
+    began, ran, reused = time.perf_counter(), 0, 0
+    desk, queue = Desk(job, store), Queue(job)
+    reel = Reel(job, desk.clips)
+    orders: dict[int, Order] = {}
+    yield planned(job)
+    try:
+        yield from reel.land()
+        while True:
+            while executor.room() and (call := queue.next()) is not None:
+                order = desk.order(call)
+                key = order.key.key
+                if not desk.find(order):
+                    if not store.claim(key):
+                        queue.postpone(call)
+                        continue
+                    if not desk.find(order):  # nobody finished it between the look and the claim
+                        if key in store.damaged:
+                            yield Repaired(call.number, store.damaged.pop(key))
+                        orders[call.number] = order
+                        yield Started(call.number)
+                        executor.submit(desk.task(order))
+                        continue
+                    store.release(key)
+                reused += 1
+                queue.finish(call)
+                yield Reused(call.number)
+                yield from reel.land(call.step.targets, call.stage)
+            if orders:
+                result = executor.wait()
+                desk.keep(orders[result.number], result)
+                order = orders.pop(result.number)
+                store.release(order.key.key)
+                ran += 1
+                queue.finish(order.call)
+                yield Finished(result.number, result.seconds)
+                yield from reel.land(order.call.step.targets, order.call.stage)
+            elif not queue.postponed:
+                break
+            else:
+                time.sleep(PAUSE)
+            queue.retry()
+    except MachineError as error:
+        safe = f"{error.what}; {ran + reused} finished steps are safe"
+        hint = error.hint or "the same command again"
+        raise MachineError(safe, error.where, hint) from error
+    finally:
+        executor.close()
+        for order in orders.values():
+            store.release(order.key.key)
+    if not reel.over:
+        raise PlanError("frames were never written", job.system.name)
+    yield Done("", job.frames or 0, time.perf_counter() - began, ran, reused)
+
+
+def planned(job: Job) -> Planned:
+    """The first event: what will be made."""
+    if job.frames is None:
+        return Planned(None, None, None, job.size, job.fps)
+    waves = 1 + max(job.waves, default=-1)
+    return Planned(len(job.calls), waves, job.frames, job.size, job.fps)
+
+
+class Queue:
+    """Calls by readiness: the lowest number of those whose needs are finished comes first."""
+
+    def __init__(self, job: Job) -> None:
+        self._calls = lay(job) if job.frames is None else iter(job.calls)
+        self._ahead = AHEAD if job.frames is None else len(job.calls)
+        self._ready: list[tuple[int, Call]] = []
+        self._missing: dict[int, tuple[Call, set[int]]] = {}
+        self._readers: dict[int, list[int]] = {}
+        self._open: set[int] = set()
+        self.postponed: list[Call] = []
+
+    def next(self) -> Call | None:
+        """A call that may run now, if there is one."""
+        while len(self._open) < self._ahead and (call := next(self._calls, None)) is not None:
+            self._add(call)
+        return heapq.heappop(self._ready)[1] if self._ready else None
+
+    def finish(self, call: Call) -> None:
+        """Readies the calls that needed only this one."""
+        self._open.discard(call.number)
+        for number in self._readers.pop(call.number, ()):
+            reader, missing = self._missing[number]
+            missing.discard(call.number)
+            if not missing:
+                del self._missing[number]
+                heapq.heappush(self._ready, (number, reader))
+
+    def postpone(self, call: Call) -> None:
+        """Puts a call aside that another process is making."""
+        self.postponed.append(call)
+
+    def retry(self) -> None:
+        """Takes up again what was put aside."""
+        for call in self.postponed:
+            heapq.heappush(self._ready, (call.number, call))
+        self.postponed = []
+
+    def _add(self, call: Call) -> None:
+        self._open.add(call.number)
+        missing = {number for number in call.needs if number in self._open}
+        if not missing:
+            heapq.heappush(self._ready, (call.number, call))
+            return
+        self._missing[call.number] = (call, missing)
+        for number in missing:
+            self._readers.setdefault(number, []).append(call.number)
