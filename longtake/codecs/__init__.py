@@ -1,0 +1,1 @@
+"""Codecs: video to latents or tokens, and back."""

@@ -1,0 +1,77 @@
+"""The KL codec: a variational autoencoder of groups of frames (Kingma & Welling 2014; Rombach et al. 2022)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from longtake.clip import CodecSpec
+from longtake.nets.autoencoder import Autoencoder
+
+
+class KLCodec:
+    """Pixels to normalised latents: the encoder's mean, shifted by `mean` and scaled by `scale` (c,)."""
+
+    def __init__(self, net: Autoencoder, mean: Tensor, scale: Tensor, fingerprint: str) -> None:
+        self.net = net.eval()
+        self.mean, self.scale = mean[:, None, None], scale[:, None, None]
+        shape = net.shape
+        self.spec = CodecSpec(shape.channels, shape.down, shape.stride, shape.context, fingerprint)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.net.parameters()).device
+
+    @torch.no_grad()
+    def encode(self, video: Tensor) -> Tensor:
+        """See `Codec`; any height and width: edges are repeated up to a multiple of 32."""
+        video = padded(video.to(self.device), 2 * self.spec.down) * 2 - 1
+        mean, _ = self.net.encoder(video)
+        return (mean - self.mean) * self.scale
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        """See `Codec`."""
+        video = self.net.decoder(latents.to(self.device) / self.scale + self.mean)
+        return (video / 2 + 0.5).clamp(0, 1)
+
+
+def padded(video: Tensor, multiple: int) -> Tensor:
+    """Height and width up to a multiple, by repeating the last row and column."""
+    h, w = video.shape[-2:]
+    down, right = -h % multiple, -w % multiple
+    if not (down or right):
+        return video
+    flat = F.pad(video.flatten(0, -4), (0, right, 0, down), mode="replicate")
+    return flat.unflatten(0, video.shape[:-3])
+
+
+class KLTraining:
+    """Losses of an autoencoder on clips in [0, 1]: pixels, their edges, their change in time, and the KL term."""
+
+    def __init__(self, net: Autoencoder, kl: float = 1e-3) -> None:
+        self.net, self.kl = net, kl
+
+    def __call__(self, video: Tensor) -> Mapping[str, Tensor]:
+        """(b, t, 3, h, w) -> named losses; their sum is the objective."""
+        truth = video * 2 - 1
+        with torch.autocast(truth.device.type, dtype=torch.bfloat16):
+            mean, logvar = self.net.encoder(truth)
+            sample = mean + torch.randn_like(mean) * (0.5 * logvar).exp()
+            made = self.net.decoder(sample)
+        error = made - truth
+        return {
+            "pixels": error.abs().mean() + 2 * error.square().mean(),
+            "edges": 0.5 * (_steps(error, -1) + _steps(error, -2)),
+            "change": 1.0 * _steps(error, 1),
+            "kl": self.kl * 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean(),
+        }
+
+
+def _steps(x: Tensor, dim: int) -> Tensor:
+    """Mean size of the steps between neighbours along `dim`."""
+    return x.diff(dim=dim).abs().mean()

@@ -1,0 +1,159 @@
+"""The diffusion family: rectified flow over any subset of frames, observed ones in place.
+
+A request's frames lie at real times in one array; observed frames keep noise level `hold`, targets
+travel from noise to data (Lipman et al. 2023; Liu et al. 2023). Which frames are observed is only
+a flag, so one set of weights extends, fills, links and makes keyframes (Harvey et al. 2022, FDM).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from longtake.clip import Clip, ClipRequest, ClipSpec
+from longtake.errors import FitError
+from longtake.models.guidance import chained, guided
+from longtake.models.samplers import Denoise, flow_levels, sampler, tail
+from longtake.nets.dit import SpaceTimeTransformer
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+    """How a flow is followed. guidance: on text, 1 for none. hold: noise level of observed frames."""
+
+    steps: int = 8
+    rule: str = "euler"
+    shift: float = 1.0
+    guidance: float = 1.0
+    hold: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """Frames of a call as arrays, in order of time.
+
+    latents (b, t, c, h, w), observed (b, t) bool, times (b, t) seconds, text (b, t, d).
+    """
+
+    latents: Tensor
+    observed: Tensor
+    times: Tensor
+    text: Tensor
+
+
+class FlowModel:
+    """A space-time transformer that answers clip requests; see `ClipModel` and `Trainable`."""
+
+    def __init__(self, net: SpaceTimeTransformer, spec: ClipSpec, sampling: Sampling) -> None:
+        self.net, self.spec, self.sampling = net, spec, sampling
+
+    def sample(self, request: ClipRequest) -> Clip:
+        """A clip at `request.targets`."""
+        return self.sample_batch([request])[0]
+
+    @torch.no_grad()
+    def sample_batch(self, requests: Sequence[ClipRequest]) -> list[Clip]:
+        """Requests of equal numbers of targets and observed frames, as one batch."""
+        self.net.eval()
+        device = next(self.net.parameters()).device
+        scenes = [self._scene(request) for request in requests]
+        scene = Scene(
+            *(
+                torch.cat([getattr(s, field.name) for s in scenes]).to(device)
+                for field in dataclasses.fields(Scene)
+            )
+        )
+        start = torch.cat([self._start(request) for request in requests]).to(device)
+        levels = tail(flow_levels(self.sampling.steps, self.sampling.shift), requests[0].strength)
+
+        def draw(use: str) -> Tensor:
+            rows = [r.noise.clip(r.samples, r.targets, r.frame, use) for r in requests]
+            return torch.cat(rows).to(device)
+
+        x = sampler(self.sampling.rule)(self._denoiser(scene), start, levels, draw)
+        rows = x.cpu().split([len(r.samples) for r in requests])
+        return [Clip(row, r.targets) for row, r in zip(rows, requests, strict=True)]
+
+    def losses(self, request: ClipRequest, truth: Clip) -> Mapping[str, Tensor]:
+        """Flow matching on the targets, every sample at a noise level of its own."""
+        scene = self._scene(request, truth)
+        noise = request.noise.clip(request.samples, request.at, request.frame)
+        return {"flow": flow_loss(self.net, scene, noise)}
+
+    def _scene(self, request: ClipRequest, truth: Clip | None = None) -> Scene:
+        """A request as arrays; targets are `truth`, or empty."""
+        at, b = request.at, len(request.samples)
+        if len(at) > self.spec.window:
+            raise FitError(f"{len(at)} frames in a call", "FlowModel", str(self.spec.window))
+        latents = torch.zeros(b, len(at), *request.frame)
+        observed = torch.zeros(b, len(at), dtype=torch.bool)
+        place = {index: n for n, index in enumerate(at)}
+        for clip, seen in ((request.observed, True), (truth, False)):
+            if clip is not None:
+                rows = [place[index] for index in clip.at]
+                latents[:, rows] = clip.frames.to(latents)
+                observed[:, rows] = seen
+        if self.sampling.hold and request.observed is not None:
+            level = self.sampling.hold
+            noise = request.noise.clip(request.samples, at, request.frame, "hold")
+            held = (1 - level) * latents + level * noise
+            latents = torch.where(observed[:, :, None, None, None], held, latents)
+        times = torch.tensor([index * request.interval for index in at], dtype=torch.float32)
+        text = request.controls.at(at).get("text")
+        if text is None:
+            text = torch.zeros(len(at), self.net.shape.text)
+        return Scene(latents, observed, times.expand(b, -1), text.float().expand(b, -1, -1))
+
+    def _start(self, request: ClipRequest) -> Tensor:
+        """Noise at the targets, or a given start part of the way to noise."""
+        noise = request.noise.clip(request.samples, request.targets, request.frame)
+        if request.start is None:
+            return noise
+        levels = tail(flow_levels(self.sampling.steps, self.sampling.shift), request.strength)
+        alpha, sigma = levels[0]
+        return alpha * request.start.pick(request.targets).frames + sigma * noise
+
+    def _denoiser(self, scene: Scene) -> Denoise:
+        """x0 of the targets, guided on text if asked."""
+        told = self._branch(scene)
+        if self.sampling.guidance == 1 or not scene.text.any():
+            return told
+        untold = self._branch(dataclasses.replace(scene, text=torch.zeros_like(scene.text)))
+        return guided([untold, told], chained(self.sampling.guidance))
+
+    def _branch(self, scene: Scene) -> Denoise:
+        b, t = scene.observed.shape
+        targets = ~scene.observed
+        flags = scene.observed.float()
+
+        def denoise(x: Tensor, alpha: float, sigma: float) -> Tensor:
+            latents = scene.latents.clone()
+            latents[targets] = x.flatten(0, 1)
+            level = torch.where(scene.observed, self.sampling.hold, sigma)
+            velocity = self.net(latents, level, flags, scene.times, scene.text)
+            found = velocity[targets].reshape(x.shape)
+            return x - sigma * found  # x = (1 - s) x0 + s e and v = e - x0
+
+        return denoise
+
+
+def flow_loss(
+    net: SpaceTimeTransformer, scene: Scene, noise: Tensor, level: Tensor | None = None
+) -> Tensor:
+    """|v - (e - x0)|^2 over the targets, (b,); levels logit-normal unless given (Esser et al. 2024).
+
+    level: (b, t) of every frame, observed ones included.
+    """
+    b, t = scene.observed.shape
+    if level is None:
+        drawn = torch.sigmoid(torch.randn(b, 1, device=noise.device)).expand(b, t)
+        level = torch.where(scene.observed, 0.0, drawn)
+    s = level[:, :, None, None, None]
+    x = (1 - s) * scene.latents + s * noise
+    velocity = net(x, level, scene.observed.float(), scene.times, scene.text)
+    error = (velocity - (noise - scene.latents)).square().mean((2, 3, 4))
+    targets = (~scene.observed).float()
+    return (error * targets).sum(1) / targets.sum(1).clamp(min=1)

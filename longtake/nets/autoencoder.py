@@ -1,0 +1,156 @@
+"""A convolutional autoencoder of video whose every norm and filter is local, so that it streams and tiles."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclasses.dataclass(frozen=True)
+class AutoencoderShape:
+    """Sizes: `stride` frames and 16x16 pixels become one latent of `channels` numbers."""
+
+    channels: int = 32
+    stride: int = 4
+    widths: tuple[int, int, int] = (72, 128, 192)  # at 1/4, 1/8 and 1/16 of the picture
+    blocks: tuple[int, int, int] = (2, 2, 3)
+
+    down = 16
+    patch = 4
+    context = (2, 2)  # two temporal filters of three taps
+
+
+class ChannelNorm(nn.Module):
+    """Root-mean-square norm over channels at each place: no statistic crosses space or time."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        scale = x.float().square().mean(1, keepdim=True).add(1e-6).rsqrt().to(x.dtype)
+        return x * scale * self.gain.to(x.dtype)[:, None, None]
+
+
+class ConvBlock(nn.Module):
+    """Two 3x3 filters, residual."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = ChannelNorm(width)
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+        nn.init.zeros_(self.second.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(F.silu(self.first(self.norm(x))))
+
+
+class WideBlock(nn.Module):
+    """Depthwise 5x5 filter, then a channel mixer, residual (after ConvNeXt, Liu et al. 2022)."""
+
+    def __init__(self, width: int, ratio: int = 3) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv2d(width, width, 5, padding=2, groups=width)
+        self.norm = ChannelNorm(width)
+        self.up = nn.Conv2d(width, ratio * width, 1)
+        self.down = nn.Conv2d(ratio * width, width, 1)
+        nn.init.zeros_(self.down.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.down(F.silu(self.up(self.norm(self.depthwise(x)))))
+
+
+class Encoder(nn.Module):
+    """Groups of `stride` frames to means and log-variances; groups do not see one another."""
+
+    def __init__(self, shape: AutoencoderShape) -> None:
+        super().__init__()
+        self.shape = shape
+        fine, middle, coarse = shape.widths
+        pixels = 3 * shape.stride * shape.patch**2
+        self.body = nn.Sequential(
+            nn.Conv2d(pixels, fine, 3, padding=1),
+            *(ConvBlock(fine) for _ in range(shape.blocks[0])),
+            nn.Conv2d(fine, middle, 3, stride=2, padding=1),
+            *(WideBlock(middle) for _ in range(shape.blocks[1])),
+            nn.Conv2d(middle, coarse, 3, stride=2, padding=1),
+            *(WideBlock(coarse) for _ in range(shape.blocks[2])),
+            ChannelNorm(coarse),
+            nn.Conv2d(coarse, 2 * shape.channels, 1),
+        )
+        with (
+            torch.no_grad()
+        ):  # begin nearly without posterior noise: pixels first, then the KL term
+            self.body[-1].bias[shape.channels :] = -6.0  # type: ignore[index]
+
+    def forward(self, video: Tensor) -> tuple[Tensor, Tensor]:
+        """(b, t, 3, h, w) in [-1, 1] -> mean and log-variance, each (b, s, channels, h/16, w/16)."""
+        b, t, _, h, w = video.shape
+        groups = video.reshape(b * t // self.shape.stride, 3 * self.shape.stride, h, w)
+        x = F.pixel_unshuffle(groups, self.shape.patch).contiguous(
+            memory_format=torch.channels_last
+        )
+        out = self.body(x).float()
+        mean, logvar = out.unflatten(0, (b, -1)).chunk(2, dim=2)
+        return mean, logvar.clamp(-12, 4)
+
+
+class TimeMix(nn.Module):
+    """A filter of three taps over latent frames, residual, ends repeated."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = ChannelNorm(width)
+        self.taps = nn.Conv2d(3 * width, width, 1)
+        nn.init.zeros_(self.taps.weight)
+
+    def forward(self, x: Tensor, s: int) -> Tensor:
+        """(b*s, width, h, w) -> the same."""
+        y = self.norm(x).unflatten(0, (-1, s))
+        before = torch.cat([y[:, :1], y[:, :-1]], 1)
+        after = torch.cat([y[:, 1:], y[:, -1:]], 1)
+        return x + self.taps(torch.cat([before, y, after], 2).flatten(0, 1))
+
+
+class Decoder(nn.Module):
+    """Latent frames to `stride` frames each, seeing `context` latent frames on either side."""
+
+    def __init__(self, shape: AutoencoderShape) -> None:
+        super().__init__()
+        self.shape = shape
+        fine, middle, coarse = shape.widths
+        self.enter = nn.Conv2d(shape.channels, coarse, 3, padding=1)
+        self.coarse_time = TimeMix(coarse)
+        self.coarse = nn.Sequential(*(WideBlock(coarse) for _ in range(shape.blocks[2])))
+        self.to_middle = nn.Conv2d(coarse, 4 * middle, 1)
+        self.middle_time = TimeMix(middle)
+        self.middle = nn.Sequential(*(WideBlock(middle) for _ in range(shape.blocks[1] + 1)))
+        self.to_fine = nn.Conv2d(middle, 4 * fine, 1)
+        self.fine = nn.Sequential(*(ConvBlock(fine) for _ in range(shape.blocks[0] + 1)))
+        self.leave = nn.Sequential(
+            ChannelNorm(fine), nn.Conv2d(fine, 3 * shape.stride * shape.patch**2, 3, padding=1)
+        )
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """(b, s, channels, h/16, w/16) -> (b, s*stride, 3, h, w), about [-1, 1]."""
+        b, s = latents.shape[:2]
+        x = latents.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        x = self.coarse(self.coarse_time(self.enter(x), s))
+        x = self.middle(self.middle_time(F.pixel_shuffle(self.to_middle(x), 2), s))
+        x = self.fine(F.pixel_shuffle(self.to_fine(x), 2))
+        x = F.pixel_shuffle(self.leave(x), self.shape.patch).float()
+        return x.reshape(b, s * self.shape.stride, 3, *x.shape[-2:])
+
+
+class Autoencoder(nn.Module):
+    """Both halves."""
+
+    def __init__(self, shape: AutoencoderShape | None = None) -> None:
+        super().__init__()
+        self.shape = shape or AutoencoderShape()
+        self.encoder = Encoder(self.shape)
+        self.decoder = Decoder(self.shape)

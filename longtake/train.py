@@ -1,0 +1,236 @@
+"""The only training loop: losses of a module over numbered batches, EMA, checkpoints, exact resume."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from longtake.errors import InputError
+
+Losses = Callable[[Any], Mapping[str, Tensor]]  # a batch -> named losses, (b,) or scalars
+Batches = Callable[[int], Any]  # a step's number -> its batch: what makes resume exact
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """How long and how fast. minutes: stop early on the clock, the rate falling to zero by then."""
+
+    steps: int
+    rate: float = 2e-3
+    warmup: int = 50
+    minutes: float | None = None
+    ema: float = 0.999
+    save_every: int = 200
+    log_every: int = 20
+    clip: float = 1.0
+
+    def progress(self, step: int, seconds: float) -> float:
+        """Share of the training that is over, by steps or by the clock."""
+        share = step / self.steps
+        return share if self.minutes is None else max(share, seconds / 60 / self.minutes)
+
+    def factor(self, step: int, seconds: float) -> float:
+        """Learning-rate factor: linear warm-up, flat, then down to zero over the last 40 %."""
+        down = min(1.0, max(0.0, (1 - self.progress(step, seconds)) / 0.4))
+        return min(1.0, (step + 1) / self.warmup) * down
+
+
+@dataclasses.dataclass(frozen=True)
+class Logged:
+    """A line of the training curve."""
+
+    step: int
+    seconds: float
+    losses: Mapping[str, float]
+
+    def line(self) -> dict[str, Any]:
+        """For the curve's file and `--json`."""
+        return {"event": "logged", "step": self.step, "seconds": round(self.seconds, 1)} | {
+            name: round(value, 6) for name, value in self.losses.items()
+        }
+
+
+class Average:
+    """Exponential moving average of a module's weights, shorter while few steps are done."""
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.weights = {n: p.detach().clone() for n, p in module.named_parameters()}
+
+    @torch.no_grad()
+    def follow(self, module: nn.Module, step: int) -> None:
+        """One step closer to the module."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        for name, p in module.named_parameters():
+            self.weights[name].lerp_(p.detach(), 1 - decay)
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum whose update is made orthogonal by five Newton-Schulz steps (Jordan et al. 2024).
+
+    Filters count as matrices of (out, in * taps). An update is scaled to the size AdamW's would
+    have, 0.2 sqrt(max(rows, columns)) (Liu et al. 2025), so that both share one learning rate.
+    """
+
+    def __init__(self, params: list[nn.Parameter], lr: float, momentum: float = 0.95) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """One update."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                state = self.state[p]
+                if not state:
+                    state["momentum"] = torch.zeros_like(p)
+                state["momentum"].lerp_(p.grad, 1 - group["momentum"])
+                ahead = p.grad.lerp(state["momentum"], group["momentum"]).flatten(1)
+                size = 0.2 * max(ahead.shape) ** 0.5
+                p.add_(orthogonal(ahead).view_as(p), alpha=-group["lr"] * size)
+
+
+def orthogonal(matrix: Tensor) -> Tensor:
+    """Nearly the nearest orthogonal matrix: singular values between about 0.7 and 1.2."""
+    x = matrix.bfloat16()
+    tall = x.shape[0] > x.shape[1]
+    x = x.T if tall else x
+    x = x / (x.norm() + 1e-7)
+    for _ in range(5):
+        square = x @ x.T
+        x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
+    return (x.T if tall else x).to(matrix.dtype)
+
+
+def optimisers(module: nn.Module, rate: float) -> list[torch.optim.Optimizer]:
+    """Muon for hidden matrices and filters, AdamW for everything else.
+
+    A layer that says `outer = True` (first and last layers, embeddings) goes to AdamW, so do
+    depthwise filters.
+    """
+    outer = {id(p) for m in module.modules() if getattr(m, "outer", False) for p in m.parameters()}
+    trained = [p for p in module.parameters() if p.requires_grad]
+    hidden = [p for p in trained if p.ndim >= 2 and p.shape[1] > 1 and id(p) not in outer]
+    chosen = {id(p) for p in hidden}
+    others = [p for p in trained if id(p) not in chosen]
+    found: list[torch.optim.Optimizer] = []
+    if hidden:
+        found.append(Muon(hidden, lr=rate))
+    if others:
+        found.append(torch.optim.AdamW(others, lr=rate, betas=(0.9, 0.98), weight_decay=0.0))
+    for optimiser in found:
+        for group in optimiser.param_groups:
+            group["peak"] = group["lr"]
+    return found
+
+
+def fit(
+    module: nn.Module, losses: Losses, batches: Batches, schedule: Schedule, folder: Path
+) -> Iterator[Logged]:
+    """Trains `module` in place and yields its curve; continues from `folder` if a checkpoint is there.
+
+    At the end, and in `folder/average.safetensors`, stand the averaged weights.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tools = optimisers(module, schedule.rate)
+    average = Average(module, schedule.ema)
+    step, spent = _resume(module, tools, average, folder)
+    begun, sums = time.monotonic() - spent, dict[str, list[float]]()
+    while schedule.progress(step, time.monotonic() - begun) < 1:
+        factor = schedule.factor(step, time.monotonic() - begun)
+        for tool in tools:
+            for group in tool.param_groups:
+                group["lr"] = group["peak"] * factor
+            tool.zero_grad(set_to_none=True)
+        named = losses(batches(step))
+        total = torch.stack([loss.mean() for loss in named.values()]).sum()
+        total.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(module.parameters(), schedule.clip)
+        if math.isfinite(float(norm)):
+            for tool in tools:
+                tool.step()
+            average.follow(module, step)
+        for name, loss in named.items():
+            sums.setdefault(name, []).append(float(loss.detach().mean()))
+        step += 1
+        if step % schedule.log_every == 0:
+            means = {name: sum(values) / len(values) for name, values in sums.items()}
+            sums.clear()
+            logged = Logged(step, time.monotonic() - begun, means | {"norm": float(norm)})
+            with (folder / "curve.jsonl").open("a") as file:
+                file.write(json.dumps(logged.line()) + "\n")
+            yield logged
+        if step % schedule.save_every == 0:
+            _save(module, tools, average, folder, step, time.monotonic() - begun)
+    _save(module, tools, average, folder, step, time.monotonic() - begun)
+    module.load_state_dict(average.weights, strict=False)
+
+
+def _flat(tools: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
+    flat = {}
+    for n, tool in enumerate(tools):
+        for place, state in tool.state_dict()["state"].items():
+            for name, value in state.items():
+                flat[f"{n}/{place}/{name}"] = torch.as_tensor(value).clone().contiguous()
+    return flat
+
+
+def _save(
+    module: nn.Module,
+    tools: list[torch.optim.Optimizer],
+    average: Average,
+    folder: Path,
+    step: int,
+    seconds: float,
+) -> None:
+    state = {f"weights/{n}": p.detach().contiguous() for n, p in module.named_parameters()}
+    state |= {f"average/{n}": p.contiguous() for n, p in average.weights.items()}
+    state |= {f"tools/{n}": p for n, p in _flat(tools).items()}
+    save_file(state, folder / "new", {"step": str(step), "seconds": str(seconds)})
+    os.replace(folder / "new", folder / "checkpoint.safetensors")
+    save_file({n: p.contiguous() for n, p in average.weights.items()}, folder / "new")
+    os.replace(folder / "new", folder / "average.safetensors")
+
+
+def _resume(
+    module: nn.Module, tools: list[torch.optim.Optimizer], average: Average, folder: Path
+) -> tuple[int, float]:
+    path = folder / "checkpoint.safetensors"
+    if not path.exists():
+        return 0, 0.0
+    with safe_open(path, "pt") as file:
+        notes = file.metadata()
+    state = load_file(path)
+    own = dict(module.named_parameters())
+    for name, p in own.items():
+        saved = state.get(f"weights/{name}")
+        if saved is None or saved.shape != p.shape:
+            raise InputError(
+                f"checkpoint is of another network ({name})", str(path), "a new folder"
+            )
+        p.data.copy_(saved)
+        average.weights[name].copy_(state[f"average/{name}"])
+    for n, tool in enumerate(tools):
+        places = {key.split("/")[2] for key in state if key.startswith(f"tools/{n}/")}
+        restored = {
+            int(place): {
+                key.split("/")[3]: value
+                for key, value in state.items()
+                if key.startswith(f"tools/{n}/{place}/")
+            }
+            for place in places
+        }
+        tool.load_state_dict(tool.state_dict() | {"state": restored})
+    return int(notes["step"]), float(notes["seconds"])
