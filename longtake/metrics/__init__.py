@@ -1,0 +1,108 @@
+"""Metrics, each under a protocol name; scores of different protocols do not compare.
+
+`score` answers for whole films by name; the functions and meters below measure one thing each.
+Names are resolved lazily, so that looking one up does not import torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from longtake.metrics.distances import (
+        Course,
+        Moments,
+        frechet,
+        frechet_score,
+        gaussian_frechet,
+        windowed,
+    )
+    from longtake.metrics.fidelity import psnr, ssim
+    from longtake.metrics.film import Meter, Stretch, measure
+    from longtake.metrics.overlength import (
+        Drift,
+        Flicker,
+        Frozen,
+        Joins,
+        Motion,
+        Seams,
+        drift,
+        flicker,
+        frozen,
+        joins,
+        motion,
+        seams,
+    )
+    from longtake.metrics.probe import Look, Probe
+    from longtake.metrics.repeating import Repetition, repetition
+    from longtake.metrics.scores import Score
+    from longtake.metrics.shelf import METRICS, Film, score, step_borders
+
+_HOME = {
+    "fidelity": ("psnr", "ssim"),
+    "film": ("Meter", "Stretch", "measure"),
+    "distances": ("Course", "Moments", "frechet", "frechet_score", "gaussian_frechet", "windowed"),
+    "overlength": (
+        "Drift",
+        "Flicker",
+        "Frozen",
+        "Joins",
+        "Motion",
+        "Seams",
+        "drift",
+        "flicker",
+        "frozen",
+        "joins",
+        "motion",
+        "seams",
+    ),
+    "probe": ("Look", "Probe"),
+    "repeating": ("Repetition", "repetition"),
+    "scores": ("Score",),
+    "shelf": ("METRICS", "Film", "score", "step_borders"),
+}
+
+__all__ = [
+    "METRICS",
+    "Course",
+    "Drift",
+    "Film",
+    "Flicker",
+    "Frozen",
+    "Joins",
+    "Look",
+    "Meter",
+    "Moments",
+    "Motion",
+    "Probe",
+    "Repetition",
+    "Score",
+    "Seams",
+    "Stretch",
+    "drift",
+    "flicker",
+    "frechet",
+    "frechet_score",
+    "frozen",
+    "gaussian_frechet",
+    "joins",
+    "measure",
+    "motion",
+    "psnr",
+    "repetition",
+    "score",
+    "seams",
+    "ssim",
+    "step_borders",
+    "windowed",
+]
+
+
+def __getattr__(name: str) -> object:
+    for module, names in _HOME.items():
+        if name in names:
+            found: object = getattr(import_module(f"{__name__}.{module}"), name)
+            globals()[name] = found
+            return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,276 @@
+"""What goes wrong in long films: seams, slowing down, freezing, flicker, drift."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Collection, Iterable
+
+import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
+
+from longtake.errors import InputError
+from longtake.metrics.distances import slope
+from longtake.metrics.film import Curve, Frames, Meter, Stretch, early_and_late, measure
+from longtake.metrics.scores import Score
+
+FROZEN = 0.02  # levels of mean difference under which two frames count as one
+AROUND = 8  # transitions on each side that a jump is held against
+_LEAST = 0.1  # levels added to both sides of a local ratio, so that stillness is no denominator
+
+
+class Joins:
+    """How much more frames differ across borders than elsewhere; 1 is seamless.
+
+    borders: frames at which a new piece begins; cuts: frames that may jump, not counted at all.
+    `worst` in the detail holds one border against the median of its neighbours.
+    """
+
+    def __init__(self, borders: Collection[int], cuts: Collection[int] = ()) -> None:
+        self.borders, self.cuts = frozenset(borders), frozenset(cuts)
+        self._sums, self._counts = [0.0, 0.0], [0, 0]
+        self._local, self._worst, self._fps = _Local(), (0.0, 0), 1.0
+
+    def see(self, stretch: Stretch) -> None:
+        self._fps = stretch.fps
+        for frame, jump in zip(stretch.jumped, stretch.jumps.tolist(), strict=True):
+            if frame in self.cuts:
+                continue
+            across = frame in self.borders
+            self._sums[across] += jump
+            self._counts[across] += 1
+            self._weigh(self._local.add(frame, jump))
+
+    def _weigh(self, ratios: Iterable[tuple[int, float]]) -> None:
+        for frame, ratio in ratios:
+            if frame in self.borders:
+                self._worst = max(self._worst, (ratio, frame))
+
+    def score(self) -> Score:
+        if not all(self._counts):
+            raise InputError("no border inside the film", "joins", "borders from the film's plan")
+        self._weigh(self._local.rest())
+        inside, across = (total / n for total, n in zip(self._sums, self._counts, strict=True))
+        value = across / inside if inside else (1.0 if not across else math.inf)
+        ratio, frame = self._worst
+        detail = {
+            "borders": self._counts[1],
+            "across": across,
+            "inside": inside,
+            "worst": ratio,
+            "worst_at": frame / self._fps,
+        }
+        return Score(value, "join-ratio-v1", "low", detail=detail)
+
+
+class Seams:
+    """The largest jump of a film against the median of its neighbours, where no border is known.
+
+    cuts: frames that may jump. An unknown cut, or lightning, counts as a seam: nothing tells it apart.
+    """
+
+    def __init__(self, cuts: Collection[int] = ()) -> None:
+        self.cuts = frozenset(cuts)
+        self._local = _Local()
+        self._worst = (0.0, 0)
+        self._fps, self._over, self._count = 1.0, 0, 0
+
+    def see(self, stretch: Stretch) -> None:
+        self._fps = stretch.fps
+        for frame, jump in zip(stretch.jumped, stretch.jumps.tolist(), strict=True):
+            if frame not in self.cuts:
+                self._weigh(self._local.add(frame, jump))
+
+    def _weigh(self, ratios: Iterable[tuple[int, float]]) -> None:
+        for centre, ratio in ratios:
+            self._worst = max(self._worst, (ratio, centre))
+            self._over += ratio > 2
+            self._count += 1
+
+    def score(self) -> Score:
+        self._weigh(self._local.rest())
+        if not self._count:
+            raise InputError("a single frame has no seams", "seams", "a longer film")
+        value, centre = self._worst
+        detail = {"at": centre / self._fps, "over_twice": self._over / self._count}
+        return Score(value, "largest-jump-v1", "low", detail=detail)
+
+
+class _Local:
+    """Jumps against the median of the AROUND on each side, told as soon as those are known."""
+
+    def __init__(self) -> None:
+        self._held: deque[tuple[int, float]] = deque(maxlen=2 * AROUND + 1)
+        self._full = False
+
+    def add(self, frame: int, jump: float) -> list[tuple[int, float]]:
+        """(frame, ratio) of the jumps that can now be judged."""
+        self._held.append((frame, jump))
+        if len(self._held) <= 2 * AROUND:
+            return []
+        places = (AROUND,) if self._full else range(AROUND + 1)
+        self._full = True
+        return [self._ratio(place) for place in places]
+
+    def rest(self) -> list[tuple[int, float]]:
+        """The jumps at the film's end, whose right side is short."""
+        begin = AROUND + 1 if self._full else 0
+        return [self._ratio(place) for place in range(begin, len(self._held))]
+
+    def _ratio(self, place: int) -> tuple[int, float]:
+        others = sorted(jump for n, (_, jump) in enumerate(self._held) if n != place)
+        usual = others[len(others) // 2] if others else self._held[place][1]
+        frame, jump = self._held[place]
+        return frame, (jump + _LEAST) / (usual + _LEAST)
+
+
+class Motion:
+    """Mean frame difference of the last minute over that of the second; below 1 a film slows down."""
+
+    def __init__(self) -> None:
+        self._curve, self._fps = Curve(1), 1.0
+
+    def see(self, stretch: Stretch) -> None:
+        self._fps = stretch.fps
+        self._curve.add(stretch.jumps[:, None])
+
+    def score(self) -> Score:
+        if self._curve.frames < 3:
+            raise InputError("too few frames for motion", "motion", "4 frames or more")
+        early, late, _ = early_and_late(self._curve, self._fps)
+        before, after = float(early), float(late)
+        value = after / before if before else (1.0 if not after else math.inf)
+        return Score(value, "motion-ratio-v1", detail={"second": before, "last": after})
+
+
+class Frozen:
+    """The share of frames that repeat the one before."""
+
+    def __init__(self, under: float = FROZEN) -> None:
+        self.under, self._still, self._count = under, 0, 0
+        self._run, self._longest, self._fps = 0, 0, 1.0
+
+    def see(self, stretch: Stretch) -> None:
+        self._fps = stretch.fps
+        for jump in stretch.jumps.tolist():
+            still = jump < self.under
+            self._still, self._count = self._still + still, self._count + 1
+            self._run = self._run + 1 if still else 0
+            self._longest = max(self._longest, self._run)
+
+    def score(self) -> Score:
+        if not self._count:
+            raise InputError("a single frame cannot freeze", "frozen", "a longer film")
+        longest = self._longest / self._fps
+        verdict = f"still for {longest:.1f} s" if longest >= 1 else "never still for a second"
+        detail = {"longest": longest}
+        return Score(self._still / self._count, "frozen-share-v1", "low", verdict, detail)
+
+
+class Flicker:
+    """Trembling of brightness: what is left of local means (8x8 over the picture) after smooth change.
+
+    The root mean square of second differences over sqrt(6): independent noise of deviation s on
+    the brightness of a still scene gives s, in levels.
+    """
+
+    def __init__(self) -> None:
+        self._tail = torch.zeros(0, 64, dtype=torch.float64)
+        self._power, self._whole, self._count = 0.0, 0.0, 0
+
+    def see(self, stretch: Stretch) -> None:
+        cells = adaptive_avg_pool2d(stretch.luma[:, None], 8).flatten(1).double()
+        cells = torch.cat([self._tail, cells])
+        self._tail = cells[-2:]
+        if len(cells) < 3:
+            return
+        bend = cells[2:] - 2 * cells[1:-1] + cells[:-2]
+        self._power += float(bend.square().mean(1).sum())
+        self._whole += float(bend.mean(1).square().sum())
+        self._count += len(bend)
+
+    def score(self) -> Score:
+        if not self._count:
+            raise InputError("too few frames for flicker", "flicker", "3 frames or more")
+        value, whole = (math.sqrt(p / self._count / 6) for p in (self._power, self._whole))
+        return Score(value, "flicker-v1", "low", detail={"whole_picture": whole})
+
+
+class Drift:
+    """The largest relative change of brightness, colour, contrast or sharpness, second to last minute.
+
+    A film whose script changes the light drifts rightly: compare with the same script's truth.
+    """
+
+    def __init__(self) -> None:
+        self._curve, self._fps = Curve(6), 1.0
+
+    def see(self, stretch: Stretch) -> None:
+        self._fps = stretch.fps
+        luma = stretch.luma
+        edges = (luma[:, :, 1:] - luma[:, :, :-1]).abs().mean((1, 2))
+        edges = edges + (luma[:, 1:] - luma[:, :-1]).abs().mean((1, 2))
+        spread = luma.flatten(1).std(1, correction=0)
+        columns = [luma.mean((1, 2)), *stretch.pixels.mean((2, 3)).unbind(1), spread, edges / 2]
+        self._curve.add(torch.stack(columns, 1))
+
+    def score(self) -> Score:
+        if self._curve.frames < 3:
+            raise InputError("too few frames for drift", "drift", "3 frames or more")
+        early, late, apart = early_and_late(self._curve, self._fps)
+        changes = _changes(early, late)
+        name = max(changes, key=lambda key: abs(changes[key]))
+        middles, means = self._curve.points()
+        brightness = slope((middles / self._fps).tolist(), means[:, 0].tolist()) * 60
+        detail = {**changes, "brightness_per_minute": brightness, "seconds": apart}
+        return Score(abs(changes[name]), "drift-v1", "low", f"mostly {name}", detail)
+
+
+def _changes(early: Tensor, late: Tensor) -> dict[str, float]:
+    """Logarithms of ratios, a few levels added so that black is no denominator; colour in shares."""
+    floor = torch.tensor([8.0, 8, 8, 8, 2, 0.2], dtype=torch.float64)
+    ratio = torch.log((late + floor) / (early + floor))
+    tints = [(row + floor)[1:4] / (row + floor)[1:4].sum() for row in (early, late)]
+    return {
+        "brightness": float(ratio[0]),
+        "colour": 3 * float((tints[1] - tints[0]).abs().max()),
+        "contrast": float(ratio[4]),
+        "sharpness": float(ratio[5] - ratio[4]),  # of equal contrast
+    }
+
+
+def _one(meter: Meter, frames: Frames, fps: float) -> Score:
+    return measure(frames, fps, [meter])[0]
+
+
+def joins(
+    frames: Frames, borders: Collection[int], fps: float = 10.0, cuts: Collection[int] = ()
+) -> Score:
+    """Frame difference across borders over that inside; see Joins."""
+    return _one(Joins(borders, cuts), frames, fps)
+
+
+def motion(frames: Frames, fps: float = 10.0) -> Score:
+    """Motion late in the film over motion early on; see Motion."""
+    return _one(Motion(), frames, fps)
+
+
+def frozen(frames: Frames, fps: float = 10.0) -> Score:
+    """The share of frames that repeat the one before; see Frozen."""
+    return _one(Frozen(), frames, fps)
+
+
+def flicker(frames: Frames, fps: float = 10.0) -> Score:
+    """Trembling of brightness in levels; see Flicker."""
+    return _one(Flicker(), frames, fps)
+
+
+def drift(frames: Frames, fps: float = 10.0) -> Score:
+    """The largest change of look from early to late; see Drift."""
+    return _one(Drift(), frames, fps)
+
+
+def seams(frames: Frames, fps: float = 10.0) -> Score:
+    """The largest jump against its neighbours; see Seams."""
+    return _one(Seams(), frames, fps)
