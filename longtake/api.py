@@ -1,0 +1,331 @@
+"""The library's face: the same films, events and errors that the command line shows."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+from longtake.brief import Brief, Options, job_of, used_files
+from longtake.brief.systems import load_system, make_system
+from longtake.engine.job import Job
+from longtake.engine.store import Folder, Memory, Store
+from longtake.errors import InputError, LongtakeError
+from longtake.system import Part, System
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+    from torch import Tensor
+
+    from longtake.engine.events import Event
+    from longtake.engine.executors import Executor
+    from longtake.metrics.scores import Score
+
+_SHEET = 24  # frames on a contact sheet
+
+
+@dataclasses.dataclass(frozen=True)
+class Order:
+    """A job, where its steps live and who computes them; checked, nothing written yet."""
+
+    job: Job
+    store: Store
+    executor: Executor
+
+
+class Take:
+    """A film that is made while it is iterated: uint8 frames, (3, h, w), RGB.
+
+    Iterating again finds every step finished and only decodes.
+    """
+
+    def __init__(self, order: Order) -> None:
+        self._order = order
+        self.events: list[Event] = []  # of the last time through
+
+    @property
+    def frames(self) -> int:
+        """How many frames it has."""
+        assert self._order.job.frames is not None
+        return self._order.job.frames
+
+    @property
+    def fps(self) -> Fraction:
+        """Frames a second."""
+        return self._order.job.fps
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height)."""
+        return self._order.job.size
+
+    @property
+    def job(self) -> Job:
+        """What is being made."""
+        return self._order.job
+
+    def __len__(self) -> int:
+        return self.frames
+
+    def __iter__(self) -> Iterator[Tensor]:
+        self.events = []
+        for item in _rendered(self._order):
+            if _is_frames(item):
+                yield from item.pixels
+            else:
+                self.events.append(item)
+
+    def save(
+        self,
+        out: str | os.PathLike[str],
+        *,
+        audio: str | os.PathLike[str] | None = None,
+        sheet: str | os.PathLike[str] | None = None,
+    ) -> Path:
+        """Writes the film, exactly `frames` frames; the file appears whole."""
+        check_places(out, audio=audio, sheet=sheet)
+        self.events = list(written(self._order, out, audio, sheet))
+        return Path(out)
+
+
+def generate(
+    brief: Brief,
+    *,
+    run: str | os.PathLike[str] | None = None,
+    executor: str = "serial",
+    **options: Unpack[Options],
+) -> Take:
+    """A film of a prompt or a storyboard, made while the Take is iterated or saved.
+
+    run: the folder of finished steps; without one they last as long as the Take. Raises InputError
+    at once for anything that cannot be made.
+    """
+    return Take(order_of(brief, options, run=run, executor=executor))
+
+
+def stream(
+    brief: Brief,
+    *,
+    out: str | os.PathLike[str] | None = None,
+    run: str | os.PathLike[str] | None = None,
+    executor: str = "serial",
+    audio: str | os.PathLike[str] | None = None,
+    sheet: str | os.PathLike[str] | None = None,
+    **options: Unpack[Options],
+) -> Iterator[Event]:
+    """The events of making a film, written to `out` if that is given.
+
+    run: the folder of finished steps; `film.run` beside `out`, say, `film.mp4`. sheet: a PNG of
+    frames from the whole film. Raises InputError at once for anything that cannot be made.
+    """
+    if out is None:
+        if audio is not None or sheet is not None:
+            raise InputError("audio or sheet without a film", "out", 'out="film.mp4"')
+        order = order_of(brief, options, run=run, executor=executor)
+        return (item for item in _rendered(order) if not _is_frames(item))
+    check_places(out, audio=audio, sheet=sheet, used=used_files(brief, options))
+    folder = run_folder(out, run)
+    return written(order_of(brief, options, run=folder, executor=executor), out, audio, sheet)
+
+
+def plan(
+    brief: Brief,
+    *,
+    run: str | os.PathLike[str] | None = None,
+    **options: Unpack[Options],
+) -> Iterator[dict[str, Any]]:
+    """The steps of a film, one mapping each, and last their costs; nothing runs, no weights are read."""
+    from longtake.engine import plan_lines
+
+    store: Store = Memory() if run is None else Folder(Path(run))
+    return plan_lines(job_of(brief, options), store)
+
+
+def load(model: str | os.PathLike[str] = "", **settings: Any) -> System:
+    """A system by recipe name, `FILE.py:FUNCTION` or saved folder; settings turn the recipe's knobs."""
+    return load_system(os.fspath(model), settings=settings)
+
+
+def score(
+    films: Take | str | os.PathLike[str] | Sequence[Take | str | os.PathLike[str]],
+    *,
+    reference: str | None = None,
+    metrics: Sequence[str] = (),
+) -> Mapping[str, Score]:
+    """Scores by metric name, each carrying its protocol."""
+    from longtake.metrics import score as measured
+
+    many = [films] if isinstance(films, (Take, str, os.PathLike)) else list(films)
+    return measured(many, reference=reference, metrics=tuple(metrics))
+
+
+def order_of(
+    brief: Brief, options: Options, *, run: str | os.PathLike[str] | None, executor: str
+) -> Order:
+    """Everything needed to make a film, checked to the last weight; nothing is written."""
+    from longtake.engine import executor_of
+
+    job = job_of(brief, options)
+    model = options.get("model", "")
+    asked = {
+        "model": model,
+        "settings": dict(options.get("settings", {})),
+        "scheme": options.get("scheme", ""),
+        "device": options.get("device", ""),
+    }
+    if isinstance(model, System) and not executor.startswith(("serial", "batched")):
+        what = "a System in hand cannot be sent to other processes"
+        raise InputError(what, f"executor {executor}", "a model's name or FILE.py:FUNCTION")
+    store: Store = Memory() if run is None else Folder(Path(run))
+    hands = executor_of(executor, functools.partial(make_system, asked))
+    _check_device(job)
+    _check_parts(job)
+    return Order(job, store, hands)
+
+
+def run_folder(out: str | os.PathLike[str], run: str | os.PathLike[str] | None = None) -> Path:
+    """Where finished steps live: as told, or beside the film."""
+    place = Path(out)
+    return Path(run) if run is not None else place.with_name(f"{place.stem or place.name}.run")
+
+
+def check_places(
+    out: str | os.PathLike[str],
+    *,
+    audio: str | os.PathLike[str] | None = None,
+    sheet: str | os.PathLike[str] | None = None,
+    used: Sequence[Path] = (),
+) -> None:
+    """Refuses places where a film, its sheet or its sound cannot be; creates nothing."""
+    from longtake.video import check_out
+    from longtake.video.files import check_in
+
+    place = check_out(out)
+    if sheet is not None:
+        check_sheet(Path(sheet))
+    if audio is not None:
+        from longtake.video.finishing import check_audio
+
+        check_audio(check_in(audio))
+    taken = [Path(file).resolve() for file in (*used, *([audio] if audio is not None else []))]
+    for own in (place, *([Path(sheet)] if sheet is not None else [])):
+        if own.resolve() in taken:
+            hint = f"--out {place.stem}-new{place.suffix}"
+            raise InputError("the film would replace what it is made of", str(own), hint)
+
+
+def check_sheet(place: Path) -> None:
+    parent = place.absolute().parent
+    if place.suffix.lower() != ".png":
+        raise InputError("a contact sheet is a PNG", f"--sheet {place}", f"{place.stem}.png")
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise InputError("cannot write into the folder", str(parent), "an existing folder")
+    if place.is_dir():
+        raise InputError("is a folder", f"--sheet {place}", f"{place}/sheet.png")
+
+
+def _check_device(job: Job) -> None:
+    import torch
+
+    kind, _, number = job.device.partition(":")
+    there = 1
+    if kind == "cuda":
+        there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    elif kind == "mps":
+        there = int(torch.backends.mps.is_available())
+    if int(number or 0) >= there:
+        raise InputError(f"no device '{job.device}' here", "--device", "--device cpu")
+
+
+def _check_parts(job: Job) -> None:
+    """Plans the whole film and reads every weight, so that nothing wrong is found half way."""
+    for number, stage in enumerate(job.system.stages):
+        shape = job.shape(number)
+        for role, model in stage.models.items():
+            pairs = zip(model.spec.frame, shape, strict=False)
+            if any(own is not None and own != wanted for own, wanted in pairs):
+                what = f"the model makes frames of {model.spec.frame}, not {shape}"
+                width, height = job.system.size
+                raise InputError(what, f"role {role}", f"--size {width}x{height}")
+    _ = job.calls
+    for stage in job.system.stages:
+        parts: tuple[Part[Any, Any], ...] = (stage.codec, *stage.models.values())
+        for part in parts:
+            try:
+                _ = part.made
+            except (LongtakeError, MemoryError):
+                raise
+            except Exception as error:
+                what = f"the weights cannot be read: {type(error).__name__}: {error}"
+                hint = "longtake doctor, which checks the built-in weights"
+                raise InputError(what, job.system.name, hint) from error
+
+
+def _rendered(order: Order) -> Iterator[Any]:
+    from longtake.engine import render
+
+    try:
+        yield from render(order.job, order.store, order.executor)
+    finally:
+        order.executor.close()
+
+
+def written(
+    order: Order,
+    out: str | os.PathLike[str],
+    audio: str | os.PathLike[str] | None,
+    sheet: str | os.PathLike[str] | None,
+) -> Iterator[Event]:
+    """Events; frames go to the file as they land, and `done` comes when it stands in its place."""
+    from longtake.video import VideoWriter
+
+    began, job, last, sheeted = time.monotonic(), order.job, None, _Sheet(order.job)
+    with ExitStack() as stack:
+        writer = stack.enter_context(VideoWriter(out, size=job.size, fps=job.fps, audio=audio))
+        for item in _rendered(order):
+            if _is_frames(item):
+                writer.write(item.pixels)
+                if sheet is not None:
+                    sheeted.see(item.first, item.pixels)
+            elif type(item).__name__ == "Done":
+                last = item
+            else:
+                yield item
+    if sheet is not None:
+        sheeted.write(sheet)
+    if last is not None:
+        seconds = time.monotonic() - began
+        yield dataclasses.replace(last, out=os.fspath(out), seconds=seconds)
+
+
+def _is_frames(item: Any) -> bool:
+    return hasattr(item, "pixels")
+
+
+class _Sheet:
+    """A film's evenly spread frames."""
+
+    def __init__(self, job: Job) -> None:
+        frames = job.frames or 1
+        count = min(_SHEET, frames)
+        self.places = [n * frames // count for n in range(count)]
+        self.fps, self.cells = job.fps, list[Any]()
+
+    def see(self, first: int, pixels: Tensor) -> None:
+        while len(self.cells) < len(self.places):
+            place = self.places[len(self.cells)] - first
+            if place >= len(pixels):
+                return
+            self.cells.append(pixels[place].clone())
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        from longtake.video import contact_sheet
+
+        labels = [f"{float(place / self.fps):.1f} s" for place in self.places]
+        contact_sheet(self.cells, path, columns=6, labels=labels)

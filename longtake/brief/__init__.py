@@ -1,0 +1,249 @@
+"""From what the user asks for to a Job: shots on a timeline, pinned media, a system. Nothing is written.
+
+No torch until a picture or a video is to be read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, TypedDict
+
+from longtake.brief.media import given_of, length_of
+from longtake.brief.numbers import (
+    LONGEST,
+    nearest_frame,
+    read_fps,
+    read_frames,
+    read_number,
+    read_seed,
+)
+from longtake.brief.systems import load_system
+from longtake.controls import Cue, Pin, Shot, Storyboard
+from longtake.engine.job import Given, Job
+from longtake.errors import InputError, nearest
+from longtake.prompts.storyboard import read_pin, read_size, read_storyboard
+from longtake.system import System
+
+DEFAULT_SECONDS = 60.0
+
+Brief = str | os.PathLike[str] | Storyboard
+
+
+class Options(TypedDict, total=False):
+    """What may be asked besides the brief; texts are read as on the command line."""
+
+    model: str | System
+    scheme: str
+    settings: Mapping[str, Any]  # a recipe's knobs
+    device: str
+    seconds: float | str
+    frames: int | str
+    fps: Fraction | float | str
+    size: tuple[int, int] | str
+    seed: int | str
+    images: tuple[str, ...]  # [TIME=]FILE
+    videos: tuple[str, ...]
+    strength: float | str
+
+
+@dataclasses.dataclass(frozen=True)
+class Span:
+    """A shot on the film: frames `first` to `end`, half open."""
+
+    first: int
+    end: int
+    shot: Shot
+
+
+def job_of(brief: Brief, options: Options) -> Job:
+    """The job a brief and its options ask for; raises InputError before anything is written."""
+    unknown = next((name for name in options if name not in Options.__annotations__), None)
+    if unknown is not None:
+        raise InputError(
+            f"unknown option '{unknown}'", "options", nearest(unknown, Options.__annotations__)
+        )
+    asked = read_brief(brief, options)
+    system = system_of(options)
+    fps = read_fps(_first(options.get("fps"), asked and asked.fps, system.fps))
+    size = read_size(_first(options.get("size"), asked and asked.size, system.size))
+    seed = read_seed(_first(options.get("seed"), asked and asked.seed, 0))
+    strength, remade = _read_strength(options), options.get("strength") is not None
+    wanted = read_frames(options.get("seconds"), options.get("frames"), fps)
+    if wanted is None and remade:
+        wanted = length_of(Path(_pins(options, "video")[0].path), fps, LONGEST)
+    board = asked or _storyboard(str(brief), system, _seconds(wanted, fps))
+    spans = lay_shots(board.shots, fps, wanted)
+    job = Job(
+        system=system,
+        frames=spans[-1].end,
+        size=size,
+        fps=fps,
+        seed=seed,
+        cues=tuple(_cue(span, fps) for span in spans),
+        cuts=tuple(span.first for span in spans[1:] if span.shot.cut),
+        strength=strength,
+        device=options.get("device", "") or "cpu",
+    )
+    if remade:
+        return dataclasses.replace(job, source=_source(job, options))
+    given = _given(job, spans, options)
+    _check_apart(given, fps)
+    return dataclasses.replace(job, given=given)
+
+
+def used_files(brief: Brief, options: Options) -> list[Path]:
+    """Files the film is made of: the storyboard's, and those pinned on the command line."""
+    files = [Path(pin.path) for kind in ("image", "video") for pin in _pins(options, kind)]
+    board = read_brief(brief, options)
+    if board is not None:
+        files += [Path(pin.path) for shot in board.shots for pin in shot.pins]
+    return files
+
+
+def system_of(options: Options) -> System:
+    """The system the options name."""
+    model = options.get("model", "")
+    return load_system(
+        model,
+        settings=options.get("settings", {}),
+        scheme=options.get("scheme", ""),
+        device=options.get("device", ""),
+    )
+
+
+def read_brief(brief: Brief, options: Options) -> Storyboard | None:
+    """The storyboard, or None for a prompt."""
+    if isinstance(brief, Storyboard):
+        if not brief.shots:
+            raise InputError("a storyboard without shots", "brief", "at least one shot")
+        return brief
+    text = os.fspath(brief)
+    if text.lower().endswith(".toml"):
+        return read_storyboard(text)
+    if not text.strip() and not options.get("images") and not options.get("videos"):
+        raise InputError("an empty brief", "BRIEF", '"a calm sea at dawn"')
+    return None
+
+
+def lay_shots(shots: tuple[Shot, ...], fps: Fraction, frames: int | None) -> tuple[Span, ...]:
+    """Shots on whole frames. `frames` cuts the film off there, or lets its last shot go on till then."""
+    spans: list[Span] = []
+    time = Fraction(0)
+    for number, shot in enumerate(shots, 1):
+        first = spans[-1].end if spans else 0
+        time += Fraction(str(shot.seconds))
+        end = nearest_frame(time, fps)
+        if end <= first:
+            hint = f"{float(1 / fps):g} s or more"
+            what = f"a shot of {shot.seconds:g} s holds no frame at {float(fps):g} fps"
+            raise InputError(what, f"shot {number}", hint)
+        spans.append(Span(first, end, shot))
+    if frames is not None:
+        spans = [span for span in spans if span.first < frames]
+        spans[-1] = dataclasses.replace(spans[-1], end=frames)
+    if spans[-1].end > LONGEST:
+        raise InputError(f"a film of {spans[-1].end} frames", "--seconds", f"at most {LONGEST}")
+    return tuple(spans)
+
+
+def _first(*values: Any) -> Any:
+    return next(value for value in values if value is not None)
+
+
+def _read_strength(options: Options) -> float:
+    value = options.get("strength")
+    if value is None:
+        return 1.0
+    strength = read_number(value, "--strength", 0.0, 1.0)
+    pins = _pins(options, "video")
+    if len(pins) != 1 or pins[0].at != 0.0 or options.get("images"):
+        what = "--strength re-renders exactly one whole video, without images"
+        raise InputError(what, "--strength", "--strength 0.6 --video film.mp4")
+    return strength
+
+
+def _seconds(frames: int | None, fps: Fraction) -> float:
+    return DEFAULT_SECONDS if frames is None else float(frames / fps)
+
+
+def _storyboard(prompt: str, system: System, seconds: float) -> Storyboard:
+    clean = prompt.encode("utf-8", "surrogateescape").decode("utf-8", "replace").strip()
+    if system.planner is not None:
+        return Storyboard(system.planner.plan(clean, seconds))
+    return Storyboard((Shot(clean, seconds),))
+
+
+def _cue(span: Span, fps: Fraction) -> Cue:
+    start, stop = float(span.first / fps), float(span.end / fps)
+    return Cue(start, stop, span.shot.prompt, span.shot.cut)
+
+
+def _pins(options: Options, kind: str) -> list[Pin]:
+    texts = options.get("images", ()) if kind == "image" else options.get("videos", ())
+    return [read_pin(os.fspath(text), kind, f"--{kind}") for text in texts]
+
+
+def _source(job: Job, options: Options) -> Given:
+    pin = _pins(options, "video")[0]
+    source = given_of(pin, 0, job.size, job.system.canvas(job.size), job.fps, limit=LONGEST)
+    assert job.frames is not None
+    if source.frames < job.frames:
+        what = f"the video holds {source.frames} frames, the film {job.frames}"
+        raise InputError(what, "--strength", f"--frames {source.frames}")
+    return source
+
+
+def _given(job: Job, spans: tuple[Span, ...], options: Options) -> tuple[Given, ...]:
+    whole = Span(0, spans[-1].end, Shot("", 0.0))
+    placed = [(pin, whole) for kind in ("image", "video") for pin in _pins(options, kind)]
+    placed += [(pin, span) for span in spans for pin in span.shot.pins]
+    found = [_place(pin, span, job) for pin, span in placed]
+    return tuple(sorted(found, key=lambda given: given.frame))
+
+
+def _place(pin: Pin, span: Span, job: Job) -> Given:
+    """A pin's media, set on the film inside `span`."""
+    where, length = f"--{pin.kind} {pin.path}", span.end - span.first
+    first = span.first
+    if not isinstance(pin.at, str):
+        first += math.floor(Fraction(str(pin.at)) * job.fps + Fraction(1, 10**6))
+        if first >= span.end:
+            what = f"{pin.at:g} s is past the end at {float(length / job.fps):g} s"
+            raise InputError(what, where, f"end={pin.path}")
+    given = given_of(pin, first, job.size, job.system.canvas(job.size), job.fps, limit=length)
+    if pin.at == "end":
+        given = dataclasses.replace(given, frame=span.end - given.frames)
+    if given.frame + given.frames > span.end or given.frame < span.first:
+        what = (
+            f"the video's {given.frames} frames from frame {given.frame} on pass frame {span.end}"
+        )
+        raise InputError(what, where, f"a film of {given.frame + given.frames} frames or more")
+    for cut in job.cuts:
+        if given.frame < cut < given.frame + given.frames:
+            raise InputError(f"the video crosses the cut at frame {cut}", where, "cut = false")
+    return given
+
+
+def _check_apart(given: tuple[Given, ...], fps: Fraction) -> None:
+    for before, after in zip(given, given[1:], strict=False):
+        if after.frame < before.end:
+            what = f"frames {after.frame} to {min(before.end, after.end) - 1} are pinned twice"
+            hint = f"a time from {float(before.end / fps):g} s on"
+            raise InputError(what, "--image, --video", hint)
+
+
+__all__ = [
+    "DEFAULT_SECONDS",
+    "Brief",
+    "Options",
+    "Span",
+    "job_of",
+    "lay_shots",
+    "system_of",
+    "used_files",
+]

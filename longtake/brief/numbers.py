@@ -1,0 +1,73 @@
+"""Numbers the user gives, read from text or Python values, with the nearest right one when they are wrong."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import Any
+
+from longtake.errors import InputError
+from longtake.prompts.storyboard import SEEDS
+
+LONGEST = 10_000_000  # frames of a film
+_RATES = (Fraction(1, 10), Fraction(240))
+
+
+def read_fps(value: Any) -> Fraction:
+    """Frames a second, exactly: 10, 29.97 or 30000/1001."""
+    try:
+        fps = value if isinstance(value, Fraction) else Fraction(str(value).strip())
+    except (ValueError, ZeroDivisionError):
+        raise InputError(f"'{value}' is not a frame rate", "--fps", "10 or 30000/1001") from None
+    if not _RATES[0] <= fps <= _RATES[1]:
+        near = _RATES[0] if fps < _RATES[0] else _RATES[1]
+        raise InputError(f"{float(fps):g} frames a second", "--fps", f"{float(near):g}")
+    return fps
+
+
+def read_seed(value: Any) -> int:
+    """A whole number from 0 on."""
+    try:
+        seed = int(str(value))
+    except ValueError:
+        raise InputError(f"'{value}' is not a whole number", "--seed", "--seed 7") from None
+    if seed not in SEEDS:
+        raise InputError(f"seed {seed} out of range", "--seed", f"0 to {SEEDS[-1]}")
+    return seed
+
+
+def read_number(value: Any, where: str, least: float, most: float) -> float:
+    """A finite number between `least` and `most`."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise InputError(f"'{value}' is not a number", where, f"{least:g} to {most:g}") from None
+    if not least <= number <= most:  # false for nan as well
+        near = most if number > most else least
+        raise InputError(f"{number:g} out of range", where, f"{near:g}")
+    return number
+
+
+def read_frames(seconds: Any, frames: Any, fps: Fraction) -> int | None:
+    """Frames asked for outright, in seconds or in frames; None where neither is given."""
+    if seconds is not None and frames is not None:
+        raise InputError("both seconds and frames", "--seconds, --frames", "one of them")
+    if frames is not None:
+        try:
+            count = int(str(frames))
+        except ValueError:
+            raise InputError(f"'{frames}' is not a whole number", "--frames", "600") from None
+        return int(read_number(count, "--frames", 1, LONGEST))
+    if seconds is None:
+        return None
+    if str(seconds).strip().lower() in ("inf", "infinity", "+inf"):
+        what = "endless films are not part of this version"
+        raise InputError(what, "--seconds", "--seconds 3600")
+    read_number(seconds, "--seconds", 0.5 / float(fps), float(LONGEST / fps))
+    count = nearest_frame(Fraction(str(seconds).strip()), fps)
+    return max(count, 1)
+
+
+def nearest_frame(seconds: Fraction, fps: Fraction) -> int:
+    """The frame border next to a time; a half goes up."""
+    return math.floor(seconds * fps + Fraction(1, 2))

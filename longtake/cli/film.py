@@ -1,0 +1,174 @@
+"""`generate` and `plan`: the same arguments, one makes the film and the other says what it would take."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from longtake.brief import Options, job_of, used_files
+from longtake.cli import plans
+from longtake.cli.base import Voice, absent, verb
+from longtake.cli.runs import remember
+from longtake.engine.events import Done
+from longtake.errors import InputError
+
+if TYPE_CHECKING:
+    from longtake.engine.job import Job
+
+FILM_OPTIONS = (
+    ("--model", "NAME|FILE.py:FUNC|FOLDER", "What makes the clips; the built-in model if absent."),
+    ("--scheme", "NAME[:KNOB=VALUE,..]", "How the film is cut into calls of the model."),
+    ("--seconds", "S", "Length; 60 if neither the brief nor --frames says it."),
+    ("--frames", "N", "Length in frames, exactly."),
+    ("--fps", "F", "Frames a second; the model's own rate if absent."),
+    ("--size", "WxH", "Width and height, 16 to 4096 each; the model's own size if absent."),
+    ("--seed", "N", "What chance starts from; 0 if absent. The same seed gives the same film."),
+    ("--out", "FILE", "The film: .mp4 .mkv .webm .gif, or a folder of PNGs. [film.mp4]"),
+    ("--run", "DIR", "Where finished steps live; beside --out if absent."),
+    ("--executor", "KIND", "serial, batched[:N], processes:N or ray[:ADDRESS]. [serial]"),
+    ("--device", "NAME", "cpu, cuda, cuda:1 or mps."),
+    ("--audio", "FILE", "Sound for the film, cut at its end."),
+    ("--sheet", "FILE.png", "Also a contact sheet of frames from the whole film."),
+    ("--strength", "0..1", "Re-render the one --video; how far from it the film may go."),
+)
+LATER = ("--redo", "--takes", "--take", "--from-draft")
+
+
+def film_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that `generate` and `plan` share, as keyword arguments of text."""
+    later = [click.option(name, metavar="..", hidden=True) for name in LATER]
+    later.append(click.option("--draft", is_flag=True, hidden=True))
+    several = [
+        click.option("--image", "images", multiple=True, metavar="[TIME=]FILE", help=_IMAGE),
+        click.option("--video", "videos", multiple=True, metavar="[TIME=]FILE", help=_VIDEO),
+        click.option("--set", "sets", multiple=True, metavar="KNOB=VALUE", help=_SET),
+    ]
+    single = [click.option(name, metavar=m, help=text) for name, m, text in FILM_OPTIONS]
+
+    @functools.wraps(function)
+    def checked(*args: Any, **values: Any) -> Any:
+        for name in (*LATER, "--draft"):
+            if values.pop(name.lstrip("-").replace("-", "_")):
+                absent(f"'{name}'", "another --seed, or an edited storyboard")
+        return function(*args, **values)
+
+    for option in reversed([*single, *several, *later]):
+        checked = option(checked)
+    return checked
+
+
+_IMAGE = "A picture pinned at TIME seconds or at the `end`; at the beginning without TIME."
+_VIDEO = "A video pinned there: one is continued, several are linked."
+_SET = "Turn a knob of the model's recipe; `longtake systems NAME` lists them."
+
+
+@verb(
+    "generate",
+    (
+        "longtake generate 'a calm sea at dawn' --seconds 60 --out sea.mp4",
+        "longtake generate harbour.toml --image end=storm.jpg --seed 7 --json",
+    ),
+    short_help="Make a film of a prompt or a storyboard.",
+)
+@click.argument("brief")
+@film_options
+def generate(voice: Voice, brief: str, **values: Any) -> None:
+    """Make a film of BRIEF: a prompt, or a storyboard file (.toml).
+
+    Stop it at any time; the same command goes on where it stopped, and the film is the same.
+    """
+    from longtake import api
+    from longtake.cli.progress import summary, told
+
+    options, place = options_of(values), places_of(values)
+    out = place["out"]
+    api.check_places(
+        out, audio=place["audio"], sheet=place["sheet"], used=used_files(brief, options)
+    )
+    folder = api.run_folder(out, place["run"])
+    order = api.order_of(brief, options, run=folder, executor=place["executor"])
+    _announce(order.job, voice)
+    events = api.written(order, out, place["audio"], place["sheet"])
+    noted = False
+    for event in told(events, voice):
+        if not noted:
+            noted = remember(folder, out, brief, options)
+        voice.line(event.line())
+        if isinstance(event, Done):
+            voice.say(summary(event))
+
+
+@verb(
+    "plan",
+    (
+        "longtake plan 'a calm sea at dawn' --seconds 60 --out sea.mp4",
+        "longtake plan --scheme hierarchy:window=20,step=10 --frames 1000 --given 0-35 --json",
+    ),
+    short_help="Say what a film would take; run nothing.",
+)
+@click.argument("brief", required=False)
+@click.option("--given", metavar="A-B,..", help="Without BRIEF: indices that are there already.")
+@film_options
+def plan(voice: Voice, brief: str | None, given: str | None, **values: Any) -> None:
+    """Say what a film would take: steps, waves, what is cached, why, time and memory. Runs nothing.
+
+    Without BRIEF, a --scheme and --frames are planned without any model.
+    """
+    from longtake import api
+
+    options, place = options_of(values), places_of(values)
+    if brief is None:
+        plans.show(plans.scheme_lines(options, given or ""), voice, "")
+        return
+    if given is not None:
+        what = "--given goes with a scheme alone"
+        raise InputError(what, "longtake plan", "--image or --video with a brief")
+    if re.search(r"\.py:\w+$", brief) and "model" not in options:
+        options["model"], brief = brief, "a plan"
+    api.check_places(place["out"], used=used_files(brief, options))
+    folder = api.run_folder(place["out"], place["run"])
+    job = job_of(brief, options)
+    plans.show_job(job, folder, voice)
+
+
+def options_of(values: dict[str, Any]) -> Options:
+    """What `job_of` wants to know, without what was not said."""
+    names = ("model", "scheme", "seconds", "frames", "fps", "size", "seed", "device", "strength")
+    found: dict[str, Any] = {name: values[name] for name in names if values[name] is not None}
+    found |= {name: tuple(values[name]) for name in ("images", "videos") if values[name]}
+    settings = dict(_pair(text) for text in values["sets"])
+    if settings:
+        found["settings"] = settings
+    return cast(Options, found)
+
+
+def places_of(values: dict[str, Any]) -> dict[str, Any]:
+    """Where things go and who computes."""
+    names = ("out", "run", "executor", "audio", "sheet")
+    defaults = {"out": "film.mp4", "executor": "serial"}
+    for name in names:
+        if values[name] is not None and not values[name].strip():
+            raise InputError("an empty value", f"--{name}", defaults.get(name, "a path"))
+    return {name: values[name] or defaults.get(name) for name in names}
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, mark, value = text.partition("=")
+    if not mark or not name.strip():
+        raise InputError(f"'{text}' turns no knob", "--set", "--set KNOB=VALUE")
+    return name.strip().replace("-", "_"), value
+
+
+def _announce(job: Job, voice: Voice) -> None:
+    """What the encoder read out of each prompt, if it can say so."""
+    read = getattr(job.system.encoder, "understood", None)
+    if read is None or voice.json or voice.quiet:
+        return
+    for number, cue in enumerate(job.cues[:20], 1):
+        words = ", ".join(f"{name} {value}" for name, (value, _) in read(cue.prompt).items())
+        shot = f"shot {number} from {cue.start:g} s: " if len(job.cues) > 1 else "understood: "
+        voice.note(f"{shot}{words or 'nothing this model can show; anything may come'}")

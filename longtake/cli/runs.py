@@ -1,0 +1,172 @@
+"""`explain` and `gc`: what a run folder holds, why, and what of it is still needed."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from longtake.brief import Brief, Options, job_of
+from longtake.cli.base import Voice, verb
+from longtake.engine.job import Job
+from longtake.engine.store import Folder
+from longtake.errors import InputError, PlanError, nearest
+from longtake.prompts.storyboard import read_pin
+
+if TYPE_CHECKING:
+    from longtake.controls import Pin
+
+FILMS = "films.json"
+
+
+@verb(
+    "explain",
+    ("longtake explain film.run 12", "longtake explain film.run 12 --json"),
+    short_help="Say why a step is what it is.",
+)
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("step", type=int)
+def explain(voice: Voice, run: Path, step: int) -> None:
+    """Say what STEP of the run folder RUN was made of, and what changed since it was made before."""
+    from longtake.engine.why import explain as told
+
+    found = told(_opened(run), step)
+    if voice.json:
+        voice.line({"event": "explained", **found})
+        return
+    ancestry = found["ancestry"]
+    seen = ", ".join(f"{o['index']} (step {_or_given(o['step'])})" for o in found["observed"])
+    rows = {
+        "key": f"{found['key']}{'' if found['stored'] else ' (not stored any more)'}",
+        "changed": ", ".join(found["changed"]) or "nothing: recorded with one key only",
+        "writes": " ".join(map(str, found["targets"])),
+        "observed": seen or "nothing",
+        "seed": found["seed"],
+        "prompts": "; ".join(map(str, found["prompts"])) or "none",
+        "seconds": "unknown" if found["seconds"] is None else f"{found['seconds']:.2f}",
+        "ancestry": f"{ancestry['depth']} calls in a row, {len(ancestry['steps'])} steps behind it",
+    }
+    for name, text in rows.items():
+        voice.say(f"{name:<10}{text}")
+    for name, text in found["parts"].items():
+        voice.say(f"  part {name:<12}{text}")
+
+
+@verb(
+    "gc",
+    ("longtake gc film.run --dry-run", "longtake gc film.run --json"),
+    short_help="Drop what no film needs any more.",
+)
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Only say what would be dropped.")
+def gc(voice: Voice, run: Path, dry_run: bool) -> None:
+    """Drop the clips of the run folder RUN that none of its films needs any more.
+
+    A film's plan is taken afresh from its brief: an edited storyboard no longer needs its old steps.
+    """
+    store = _opened(run)
+    films = _films(run)
+    if not films:
+        raise InputError("no film was recorded here", str(run), "deleting the folder if unwanted")
+    needed: set[str] = set()
+    for name, film in films.items():
+        needed |= _needed(run, name, film, store)
+    spare = [key for key in store.keys() if key not in needed]
+    size = sum(_size(store, key) if dry_run else store.drop(key) for key in spare)
+    kept = sum(1 for _ in store.keys()) - (len(spare) if dry_run else 0)
+    voice.line({"event": "swept", "dropped": len(spare), "bytes": size, "kept": kept})
+    word = "would drop" if dry_run else "dropped"
+    voice.say(
+        f"{word} {len(spare)} clips, {size / 2**20:.2f} MiB; {kept} kept for {len(films)} films"
+    )
+
+
+def remember(run: Path, out: str, brief: Brief, options: Options) -> bool:
+    """Notes in a run folder which film was asked of it, once the folder stands; whether that is done.
+
+    Paths are kept relative to the run folder, so that film, run and storyboard may move together.
+    """
+    if not (run / "store.json").is_file():
+        return False
+    note: dict[str, Any] = {"brief": _kept(str(brief), run), "options": dict(options)}
+    for kind, name in (("image", "images"), ("video", "videos")):
+        texts = cast(tuple[str, ...], options.get(name, ()))
+        pins = [read_pin(text, kind, f"--{kind}") for text in texts]
+        note["options"][name] = [f"{pin.at}={os.path.relpath(pin.path, run)}" for pin in pins]
+    model = str(options.get("model", ""))
+    if os.path.exists(model.rpartition(":")[0] or model):
+        note["options"]["model"] = os.path.relpath(model, run)
+    films = {**_films(run), os.path.relpath(out, run): note}
+    fresh = run / f".{FILMS}.{os.getpid()}"
+    try:
+        fresh.write_text(json.dumps(films, indent=1))
+        os.replace(fresh, run / FILMS)
+    except OSError:
+        fresh.unlink(missing_ok=True)  # only `gc` misses it
+    return True
+
+
+def _kept(brief: str, run: Path) -> str:
+    return os.path.relpath(brief, run) if brief.lower().endswith(".toml") else brief
+
+
+def _opened(run: Path) -> Folder:
+    if not (run / "store.json").is_file():
+        parent = run.absolute().parent
+        names = [p.parent.name for p in parent.glob("*/store.json")] if parent.is_dir() else []
+        hint = nearest(run.name, names) if names else "the folder beside a film, as in film.run"
+        raise InputError("not a run folder", str(run), hint)
+    return Folder(run)
+
+
+def _films(run: Path) -> dict[str, Any]:
+    try:
+        table = json.loads((run / FILMS).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read it: {error}", str(run / FILMS), "deleting it") from None
+    return table if isinstance(table, dict) else {}
+
+
+def _needed(run: Path, name: str, film: dict[str, Any], store: Folder) -> set[str]:
+    """Keys of everything a recorded film is made of."""
+    options = dict(film["options"])
+    for kind, many in (("image", "images"), ("video", "videos")):
+        pins = [read_pin(text, kind, name) for text in options.get(many, ())]
+        options[many] = tuple(_moved(pin, run) for pin in pins)
+    brief, model = film["brief"], str(options.get("model", ""))
+    if brief.lower().endswith(".toml"):
+        brief = str(run / brief)
+    path, colon, function = model.rpartition(":")
+    if os.path.exists(run / (path or model)) and model:
+        options["model"] = f"{run / path}{colon}{function}" if colon else str(run / model)
+    return keys_of(job_of(brief, Options(**options)), store)  # type: ignore[typeddict-item]
+
+
+def _moved(pin: Pin, run: Path) -> str:
+    return f"{pin.at}={run / pin.path}"
+
+
+def keys_of(job: Job, store: Folder) -> set[str]:
+    """Keys of a job's steps and of its given clips."""
+    try:
+        needed = {key.key for key in job.keys}
+    except PlanError:  # what a step observes is chosen as it runs: the journal knows what it chose
+        needed = {line["key"] for line in store.records()}
+    for stage in range(len(job.system.stages)):
+        pieces = (*job.pieces.values(), *job.source_pieces.values())
+        needed |= {job.piece_key(piece, stage) for piece in pieces}
+    return needed
+
+
+def _size(store: Folder, key: str) -> int:
+    file = next(store.path.glob(f"clips/*/{key}.safetensors"), None)
+    return 0 if file is None else file.stat().st_size
+
+
+def _or_given(step: int | None) -> str:
+    return "given" if step is None else str(step)
