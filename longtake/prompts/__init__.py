@@ -1,0 +1,1 @@
+"""Prompts: free text and storyboards turned into shots and control tracks."""

@@ -1,0 +1,102 @@
+"""skies: prompted landscape time-lapse, the model that ships with longtake.
+
+A KL codec makes latents of 4 frames by 16x16 pixels; a space-time transformer at real times is
+trained by flow matching on index sets as in FDM (Harvey et al. 2022), so that every scheme runs on
+one set of weights. Prompts become a row of sky attributes for each latent frame (`prompts.text`).
+Data: the world `sky`, and Big Buck Bunny (CC BY 3.0, Blender Foundation) so that real pictures survive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from longtake.clip import ClipSpec, CodecSpec
+from longtake.errors import InputError
+from longtake.keys import file_fingerprint, fingerprint
+from longtake.recipes.skies.parts import Words, sizes
+from longtake.schemes import find_scheme
+from longtake.system import Part, Stage, System
+
+if TYPE_CHECKING:
+    from longtake.clip import ClipModel, Codec
+    from longtake.train import Logged
+
+VERSION = 1  # of the code between weights and pixels: raise it when a change of code changes films
+WINDOW = 16  # latent frames it was trained on
+BUILT_IN = Path(__file__).parents[2] / "weights"
+
+
+def skies(
+    *,
+    scheme: str = "long-range:window=16,step=8",
+    steps: int = 8,
+    guidance: float = 1.0,
+    hold: float = 0.05,
+    rule: str = "euler",
+    weights: str = "",
+    device: str = "cpu",
+) -> System:
+    """The built-in system. steps, rule: of the sampler; hold: noise level of observed frames."""
+    if steps < 1:
+        raise InputError(f"steps={steps}", "--set", "steps=8")
+    if not 0 <= hold < 1:
+        raise InputError(f"hold={hold}", "--set", "hold=0.05")
+    folder = Path(weights) if weights else BUILT_IN
+    codec_file, model_file = folder / "skies_codec.safetensors", folder / "skies.safetensors"
+    shape, net = sizes(codec_file), sizes(model_file)
+    codec = CodecSpec(
+        shape["channels"],
+        16,
+        shape["stride"],
+        (2, 2),
+        fingerprint([VERSION, file_fingerprint(codec_file)]),
+    )
+    model = ClipSpec(
+        WINDOW,
+        (shape["channels"], None, None),
+        fingerprint([VERSION, file_fingerprint(model_file), steps, guidance, hold, rule]),
+        tracks={"text": net["text"]},
+    )
+
+    def make_codec() -> Codec:
+        from longtake.recipes.skies.training import load_codec
+
+        return load_codec(codec_file, device)
+
+    def make_model() -> ClipModel:
+        from longtake.models.diffusion import FlowModel, Sampling
+        from longtake.recipes.skies.training import load_net
+
+        sampling = Sampling(steps=steps, rule=rule, guidance=guidance, hold=hold)
+        return FlowModel(load_net(model_file, device), model, sampling)
+
+    stage = Stage(
+        find_scheme(scheme, WINDOW), {"clip": Part(model, make_model)}, Part(codec, make_codec)
+    )
+    words = Words(BUILT_IN / "words.safetensors")
+    return System("skies", (stage,), words, fps=10.0, canvas=canvas, passage=1.5)
+
+
+def canvas(size: tuple[int, int]) -> tuple[int, int]:
+    """The size the model works at: the short side 128, the long one as near in shape as 32s allow."""
+    width, height = size
+    ratio = max(width, height) / min(width, height)
+    long = max(128, round(128 * ratio / 32) * 32)
+    return (long, 128) if width >= height else (128, long)
+
+
+def train(
+    data: str = "sky",
+    run: str | Path = "skies.training",
+    minutes: float = 60,
+    seed: int = 0,
+    **knobs: Any,
+) -> Iterator[Logged]:
+    """Makes the weights in the folder `run`; knobs: codec_minutes, takes, clips, film, device."""
+    if data != "sky":
+        raise InputError(f"skies learns from the world sky, not '{data}'", "--data", "sky")
+    from longtake.recipes.skies.training import make, making_of
+
+    yield from make(making_of(Path(run), minutes=minutes, seed=seed, **knobs))
