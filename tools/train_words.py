@@ -120,6 +120,12 @@ LISTS = {
         ("odd", ODD), ("camera", CAMERA), ("objects", OBJECTS), ("doings", DOINGS), ("pleas", PLEAS),
     )
 }  # fmt: skip
+SIDES = (
+    "on the {}", "on the {} side", "in the {} of the frame", "to the {} of the picture", "low on the {}",
+    "at the {} edge", "on the far {}", "in the lower {} corner", "over on the {}", "on our {}",
+    "seen from the {}", "behind the trees on the {}", "{} of centre", "on the {} half of the image",
+    "long shadows to the {}", "shadows fall to the {}", "light from the {}", "lit from the {}",
+)  # fmt: skip
 TURN = [entry for entry in listed(TURNS) if entry.count("{}") == 2]
 CONTRAST = [
     entry if "{0}" in entry and "{1}" in entry else "not {1}, {0}" for entry in listed(AGAINST)
@@ -155,6 +161,8 @@ class Roughener:
             text, says = self._turn()
         elif kind < 0.23:
             text, says = self._contrast()
+        elif kind < 0.27:
+            text, says = self._placed()
         else:
             text, says = tell(random_moment(self.rng), self.rng, None, self.source)
         for share, change in (
@@ -206,6 +214,15 @@ class Roughener:
         joined = self.rng.choice(("{}, {}", "{1}, {0}", "{}. {}", "{1} {0}", "{} {}"))
         joined = joined.replace("{}", "{0}", 1).replace("{}", "{1}", 1)
         return joined.format(text, more), {**also, **says}
+
+    def _placed(self) -> Text:
+        """The sun or the land on one side of the picture, which is no wind."""
+        told = self.rng.choice((("time",), ("land",), ("time", "land"), ("weather",)))
+        text, says = tell(random_moment(self.rng), self.rng, told, self.source)
+        side = self.rng.choice(("left", "right"))
+        where = self.rng.choice(SIDES).format(side)
+        pair = (text.rstrip("."), where) if self.rng.random() < 0.75 else (where, text)
+        return self.rng.choice((" ", " ", ", ")).join(pair), says
 
     def _bare(self, name: str, role: str, value: str) -> Phrase:
         good = [p for p in self.source[name, role, value] if len(p.says) == 1 and not p.weakly]
@@ -284,7 +301,8 @@ def with_names(source: Bank, names: Mapping[str, Sequence[str]]) -> Bank:
     out = dict(source)
     for land, listed_names in names.items():
         more = tuple(Phrase(name, {"land": (land,)}, {}) for name in listed_names)
-        out["land", "name", land] = out["land", "name", land] * 3 + more
+        known = out["land", "name", land]
+        out["land", "name", land] = known * max(1, len(more) // len(known)) + more
     return out
 
 
@@ -355,29 +373,32 @@ def train(
     table = stored["table"].float() * stored["scales"].float()
     near = neighbours(table, tokens, spoken)
     reader = Reader(VECTOR, [len(c) for c in ATTRIBUTES.values()], args.width, args.depth)
-    optimiser = torch.optim.AdamW(reader.parameters(), args.rate, (0.9, 0.98), weight_decay=0.05)
+    shift = torch.nn.Parameter(torch.zeros_like(table))  # what training adds to the word vectors
+    optimisers = optimisers_of(reader, shift, args.rate)
 
     def rate(i: int) -> float:
         wave = 0.5 * (1 + math.cos(math.pi * i / args.steps))
         return min(1, (i + 1) / 100) * (0.02 + 0.98 * wave)
 
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
+    schedules = [torch.optim.lr_scheduler.LambdaLR(o, rate) for o in optimisers]
     slow = copy.deepcopy(reader).eval()  # a running mean of the weights: the one that is kept
     mean = torch.zeros(())
     began = time.time()
     for step, (numbers, wanted) in zip(
         range(args.steps), batches(draw, words, args.batch), strict=False
     ):
-        vectors = disturb(numbers, table, near, args.swap)
+        vectors = disturb(numbers, table + shift, near, args.swap)
         logits = reader(vectors, numbers != 0)
         loss = sum(
             (functional.cross_entropy(a, b) for a, b in zip(logits, wanted, strict=True)), mean * 0
         )
-        optimiser.zero_grad()
+        for optimiser in optimisers:
+            optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(reader.parameters(), 1.0)
-        optimiser.step()
-        schedule.step()
+        for optimiser, schedule in zip(optimisers, schedules, strict=True):
+            optimiser.step()
+            schedule.step()
         share = min(0.998, (step + 1) / (step + 10))
         with torch.no_grad():
             for kept, now in zip(slow.parameters(), reader.parameters(), strict=True):
@@ -385,8 +406,26 @@ def train(
         mean = loss.detach() if step == 0 else 0.98 * mean + 0.02 * loss.detach()
         if step % 100 == 99 or step + 1 == args.steps:
             print(f"step {step + 1}  loss {mean:.4f}  {time.time() - began:.0f} s", flush=True)
-            save(args, stored, slow)
+            save(args, requantised(stored, table + shift.detach()), slow)
     return slow
+
+
+def optimisers_of(reader: Reader, shift: Tensor, rate: float) -> list[torch.optim.Optimizer]:
+    """Muon for the blocks' matrices, AdamW for all else."""
+    matrices = [p for p in reader.blocks.parameters() if p.ndim == 2 and min(p.shape) > 32]
+    held = {id(p) for p in matrices}
+    others = [p for p in reader.parameters() if id(p) not in held]
+    groups = [{"params": others}, {"params": [shift], "lr": 0.3 * rate, "weight_decay": 0.0}]
+    return [
+        torch.optim.Muon(matrices, 5 * rate, weight_decay=0.02, adjust_lr_fn="original"),
+        torch.optim.AdamW(groups, rate, (0.9, 0.98), weight_decay=0.02),
+    ]
+
+
+def requantised(stored: Mapping[str, Tensor], table: Tensor) -> dict[str, Tensor]:
+    """The stored tensors with another table."""
+    scales = table.abs().amax(1, keepdim=True).clamp_min(1e-6) / 127
+    return {**stored, "table": (table / scales).round().to(torch.int8), "scales": scales.half()}
 
 
 def save(args: argparse.Namespace, stored: Mapping[str, Tensor], reader: Reader) -> None:

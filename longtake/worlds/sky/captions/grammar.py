@@ -27,7 +27,11 @@ FORCE = {
 }
 OVER = words("over;above;across;high above;up above;stretching over;hanging over;over;above")
 BY = words("above;by;near;over;at;across;overlooking;looking out on;with;before;in")
-LOOKS = words("quiet;wide;distant;beautiful;lonely;empty;vast;peaceful;small;old;great;silent")
+LOOKS = words(  # adjectives that say nothing of the sky when they stand before the land
+    "quiet;wide;distant;beautiful;lonely;empty;vast;peaceful;small;old;great;silent;dark;bright;blue;"
+    "grey;white;black;bare;heavy;soft;golden;red;pale;cold;hot;warm;high;shining;burning;busy;clean;"
+    "dusty;deserted;huge;little;pretty;famous;remote;sleepy;wild;rough;colourful;smooth;long;dull"
+)
 VIEWS = words("scene;landscape;view;panorama;setting;area;vista;scenery")
 SKIES = words("sky;skies;sky;heavens;firmament;sky above;air")
 CLOUDS = words("clouds;clouds;clouds;clouds;cloud;cloud formations;skies")
@@ -59,7 +63,7 @@ def place(c: Caption, *front: str) -> str:
     if not any(front) and c.chance(0.15):
         return c.pick("land", "name") or "the land"
     adjectives = [word for word in front if word]
-    if c.chance(0.12):
+    if c.chance(0.2):
         adjectives.insert(0, c.rng.choice(LOOKS))
     if c.chance(0.1):
         return article(c, " ".join((*adjectives, c.pick("land", "adj"), c.rng.choice(VIEWS))))
@@ -411,8 +415,8 @@ def sentence(c: Caption) -> str:
 
 KEY_ROLES = {
     "time": ("at", "at", "adj", "np", "when"),
-    "cover": ("sky", "skyadj", "skyadj", "skysays"),
-    "kind": ("knoun", "knoun", "kadj"),
+    "cover": ("sky", "sky", "skysays"),
+    "kind": ("knoun",),
     "wind": ("key", "key", "windnp", "dir"),
     "speed": ("windnp", "says", "windnp"),
     "land": ("place", "place", "name", "adj", "where"),
@@ -429,6 +433,10 @@ def keyword(c: Caption, name: str) -> str:
         return cover_figure(c)
     if name == "kind" and c.chance(0.4):
         return c.pick("kind", "kadj") + " clouds"
+    if name == "cover" and c.chance(0.4):
+        adjective = c.pick("cover", "skyadj")
+        sure = any(word in adjective for word in ("clear", "cloud", "cast", "blue"))
+        return adjective if sure else f"{adjective} {c.rng.choice(SKIES)}"
     return c.pick(name, *KEY_ROLES[name]).removeprefix("*")
 
 
