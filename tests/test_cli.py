@@ -300,7 +300,7 @@ def test_plan_says_what_would_run_and_how_long() -> None:
     assert total["to_run"] == 0
     *steps, total = lines(run("plan", *asked, "--seed", "1", "--json"))
     assert total["to_run"] == len(steps)
-        assert total["expected_seconds"] is not None  # a toy may take less than it is rounded to
+    assert total["expected_seconds"] is not None  # a toy may take less than it is rounded to
     assert "seed" in steps[0]["why"]
 
 
