@@ -10,6 +10,8 @@ phrase), quant (before "clouds"), skyadj, skysays (clause); kind: kadj, knoun; w
 motion), windnp, key; speed: sadv, sverb, windnp, says (clause); weather: wnp, wadj, says (clause).
 """
 
+from __future__ import annotations
+
 TIME = """
 [time=dawn at]
 dawn; sunrise; daybreak; first light; sunup; sun-up; the crack of dawn; break of day; cockcrow

@@ -1,5 +1,7 @@
 """What people call clouds, wind and weather; the notation is that of `phrases`."""
 
+from __future__ import annotations
+
 COVER = """
 [cover=clear value]
 none; zero; no; nil; absent; 0; no clouds; clear; cloudless; none at all; not any
