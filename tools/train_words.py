@@ -120,6 +120,8 @@ LISTS = {
         ("odd", ODD), ("camera", CAMERA), ("objects", OBJECTS), ("doings", DOINGS), ("pleas", PLEAS),
     )
 }  # fmt: skip
+WITHOUT = ("no {}", "not {}", "without {}", "no {} at all", "without any {}")
+UNRULY = (("weather", "haze"), ("weather", "storm"))
 SIDES = (
     "on the {}", "on the {} side", "in the {} of the frame", "to the {} of the picture", "low on the {}",
     "at the {} edge", "on the far {}", "in the lower {} corner", "over on the {}", "on our {}",
@@ -194,21 +196,17 @@ class Roughener:
         other = dataclasses.replace(moment, **{name: self.rng.choice(others)})
         role = {
             "time": "at", "land": "place", "cover": "skyadj", "kind": "knoun", "wind": "dir",
-            "weather": "wadj",
+            "weather": "wnp",
         }[name]  # fmt: skip
         yes, no = (self._bare(name, role, getattr(m, name)) for m in (moment, other))
         text = self.rng.choice(CONTRAST).format(yes.text, no.text).replace("*", "")
         says = dict(yes.says)
-        if self.rng.random() < 0.15 and name in ("land", "time"):
-            text, says = self.rng.choice(("no {}", "not {}", "without {}")).format(no.text), {}
-            text = text.replace("*", "")
+        bare = name in ("land", "time", "kind") or (name, other.weather) in UNRULY
+        if bare and self.rng.random() < 0.2:  # what is not there tells nothing of what is
+            text, says = self.rng.choice(WITHOUT).format(no.text.lstrip("*")), {}
         rest = [n for n in ATTRIBUTES if n not in (name, *says)]
-        more, also = tell(
-            moment,
-            self.rng,
-            self.rng.sample(rest, self.rng.choice((0, 1, 1, 2))) or ("speed",),
-            self.source,
-        )
+        told = self.rng.sample(rest, self.rng.choice((1, 1, 2)))
+        more, also = tell(moment, self.rng, told, self.source)
         if name in also:
             return text, says
         joined = self.rng.choice(("{}, {}", "{1}, {0}", "{}. {}", "{1} {0}", "{} {}"))
@@ -376,16 +374,18 @@ def train(
     shift = torch.nn.Parameter(torch.zeros_like(table))  # what training adds to the word vectors
     optimisers = optimisers_of(reader, shift, args.rate)
 
-    def rate(i: int) -> float:
-        wave = 0.5 * (1 + math.cos(math.pi * i / args.steps))
-        return min(1, (i + 1) / 100) * (0.02 + 0.98 * wave)
+    tops = [[group["lr"] for group in o.param_groups] for o in optimisers]
 
-    schedules = [torch.optim.lr_scheduler.LambdaLR(o, rate) for o in optimisers]
+    def rate(i: int, since: int) -> float:
+        wave = 0.5 * (1 + math.cos(math.pi * i / args.steps))
+        return min(1, (since + 1) / 100) * (0.02 + 0.98 * wave)
+
     slow = copy.deepcopy(reader).eval()  # a running mean of the weights: the one that is kept
+    first = resume(args.state, reader, slow, shift)
     mean = torch.zeros(())
     began = time.time()
     for step, (numbers, wanted) in zip(
-        range(args.steps), batches(draw, words, args.batch), strict=False
+        range(first, args.steps), batches(draw, words, args.batch), strict=False
     ):
         vectors = disturb(numbers, table + shift, near, args.swap)
         logits = reader(vectors, numbers != 0)
@@ -396,17 +396,19 @@ def train(
             optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(reader.parameters(), 1.0)
-        for optimiser, schedule in zip(optimisers, schedules, strict=True):
+        for optimiser, top in zip(optimisers, tops, strict=True):
+            for group, height in zip(optimiser.param_groups, top, strict=True):
+                group["lr"] = height * rate(step, step - first)
             optimiser.step()
-            schedule.step()
         share = min(0.998, (step + 1) / (step + 10))
         with torch.no_grad():
             for kept, now in zip(slow.parameters(), reader.parameters(), strict=True):
                 kept.lerp_(now, 1 - share)
-        mean = loss.detach() if step == 0 else 0.98 * mean + 0.02 * loss.detach()
+        mean = loss.detach() if step == first else 0.98 * mean + 0.02 * loss.detach()
         if step % 100 == 99 or step + 1 == args.steps:
             print(f"step {step + 1}  loss {mean:.4f}  {time.time() - began:.0f} s", flush=True)
             save(args, requantised(stored, table + shift.detach()), slow)
+            keep(args.state, step + 1, reader, slow, shift)
     return slow
 
 
@@ -428,6 +430,28 @@ def requantised(stored: Mapping[str, Tensor], table: Tensor) -> dict[str, Tensor
     return {**stored, "table": (table / scales).round().to(torch.int8), "scales": scales.half()}
 
 
+def keep(path: Path | None, step: int, reader: Reader, slow: Reader, shift: Tensor) -> None:
+    """Write where training stands."""
+    if path:
+        tensors = {f"now.{name}": tensor for name, tensor in reader.state_dict().items()}
+        tensors |= {f"slow.{name}": tensor for name, tensor in slow.state_dict().items()}
+        rest = {"shift": shift.detach(), "step": torch.tensor(step)}
+        save_file({**tensors, **rest}, str(path))
+
+
+def resume(path: Path | None, reader: Reader, slow: Reader, shift: Tensor) -> int:
+    """Take up a kept training; the step to begin with."""
+    if not path or not path.is_file():
+        return 0
+    tensors = load_file(str(path))
+    for mark, net in (("now.", reader), ("slow.", slow)):
+        parts = {k.removeprefix(mark): v for k, v in tensors.items() if k.startswith(mark)}
+        net.load_state_dict(parts)
+    with torch.no_grad():
+        shift.copy_(tensors["shift"])
+    return int(tensors["step"])
+
+
 def save(args: argparse.Namespace, stored: Mapping[str, Tensor], reader: Reader) -> None:
     """Write table and reader as one safetensors file."""
     note = {"attributes": list(ATTRIBUTES.items()), "width": args.width, "depth": args.depth}
@@ -444,6 +468,7 @@ def main() -> None:
     parser.add_argument("--wordnet", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("longtake/weights/words.safetensors"))
     parser.add_argument("--table", type=Path, default=None, help="keep the table here between runs")
+    parser.add_argument("--state", type=Path, default=None, help="keep the training here; resumes")
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--batch", type=int, default=192)
     parser.add_argument("--rate", type=float, default=2e-3)
@@ -472,7 +497,12 @@ def main() -> None:
         stored = build_table(MiniLM(args.minilm), lemmas, spoken)
         if args.table:
             save_file(stored, str(args.table))
-    roughener = Roughener(with_names(source, names), silent, passing, random.Random(args.seed))
+    roughener = Roughener(
+        with_names(source, names),
+        silent,
+        passing,
+        random.Random(time.time_ns() if args.state else args.seed),
+    )
     train(args, stored, roughener.draw, spoken)
 
 

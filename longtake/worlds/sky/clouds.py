@@ -15,13 +15,10 @@ from longtake.worlds.sky.texture import Window, fractal, normal
 from longtake.worlds.sky.track import Now
 
 MIDDLE = 0.68  # perspective scale at the height of sky where a cloud moves at the stated speed
-_SLOWER = (
-    0.93  # the second field's share of the speed; the difference makes shapes grow and dissolve
-)
-_RISE = (
-    0.0031,
-    0.0117,
-)  # units a second by which the fields slide across the wind, so nothing ever repeats
+_SLOWER = 0.93  # the second field's share of the speed: shapes grow and dissolve
+# The fields tile. Their slide across the wind, by travel and by time, keeps a view from coming back.
+_ASLANT = (0.075, -0.052)  # units across for a unit along
+_RISE = (0.0031, 0.0117)  # units across in a second
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,8 +78,9 @@ class Clouds:
                 continue
             main, slow, table = self._of(name)
             unit = now.travel / MIDDLE
-            field = main.at(unit, _RISE[0] * now.seconds)
-            field += slow.at(_SLOWER * unit, _RISE[1] * now.seconds) * _SHARE
+            field = main.at(unit, _ASLANT[0] * unit + _RISE[0] * now.seconds)
+            slide = _ASLANT[1] * unit + _RISE[1] * now.seconds
+            field += slow.at(_SLOWER * unit, slide) * _SHARE
             spread = math.hypot(1, _SHARE)
             field *= (share / spread / norm).float()[:, None, None]
             field -= (share * _threshold(table, now.cover)).float()[:, None, None]
@@ -95,7 +93,7 @@ class Clouds:
         if self._wisps is None:
             rng = self._make_rng("wisps")
             self._wisps = Window(_wispy(rng) + 0.0, self._u, self._v)
-        field = self._wisps.at(0.7 * now.travel / MIDDLE + 1.7, 0.0023 * now.seconds)
+        field = self._wisps.at(0.7 * now.travel / MIDDLE + 1.7, 0.06 * now.travel)
         return field.sub_(0.35).mul_(0.34).clamp_(0, 0.45)
 
     def _of(self, name: str) -> tuple[Window, Window, Tensor]:

@@ -225,10 +225,10 @@ wind coming out of the left; a wind from the left-hand side
 [wind=right key]
 wind right; clouds moving right; drift right; left to right; moving rightward; clouds to the right
 wind direction: right; motion: right; west-to-east flow; rightward drift; clouds going right
-wind towards right; right-moving clouds; clouds left to right; L→R; → drift; wind →
-rightward motion; moves right; direction right; heading right; L-R; movement to the right
-rightbound clouds; pan of clouds to the right; cloud motion: left to right; wind: right; westerly
-eastward motion; sky moving right; flow to the right
+wind towards right; right-moving clouds; clouds left to right; L→R; L->R; L > R; L->R clouds
+→ drift; wind →; rightward motion; moves right; direction right; heading right; L-R
+movement to the right; rightbound clouds; pan of clouds to the right; cloud motion: left to right
+wind: right; westerly; eastward motion; sky moving right; flow to the right
 [wind=left dir]
 off the right; off the right-hand side; in from the east; off the east; off to the west
 over from the right; out of the right; away from the right; toward the left-hand edge
@@ -261,10 +261,10 @@ wind coming out of the right; a wind from the right-hand side
 [wind=left key]
 wind left; clouds moving left; drift left; right to left; moving leftward; clouds to the left
 wind direction: left; motion: left; east-to-west flow; leftward drift; clouds going left
-wind towards left; left-moving clouds; clouds right to left; R→L; ← drift; wind ←; leftward motion
-moves left; direction left; heading left; R-L; movement to the left; leftbound clouds
-pan of clouds to the left; cloud motion: right to left; wind: left; easterly; westward motion
-sky moving left; flow to the left
+wind towards left; left-moving clouds; clouds right to left; R→L; R->L; R > L; R->L clouds; ← drift
+wind ←; leftward motion; moves left; direction left; heading left; R-L; movement to the left
+leftbound clouds; pan of clouds to the left; cloud motion: right to left; wind: left; easterly
+westward motion; sky moving left; flow to the left
 """
 
 SPEED = """
