@@ -312,11 +312,11 @@ def test_bad_input_is_refused() -> None:
 
 def test_clouds_do_not_come_back_after_the_fields_have_tiled() -> None:
     steady = Moment(
-        time="noon", cover="partly", kind="puffy", wind="right", speed="fast", land="plain"
+        time="noon", cover="overcast", kind="layered", wind="right", speed="fast", land="plain"
     )
     sky = Sky((Change(0.0, steady),), seed=3, size=(64, 64), fps=2)
     frames = sky.render(range(160))[:, :, :36].float().flatten(1)
     frames = frames - frames.mean(0)
     frames = frames / frames.norm(dim=1, keepdim=True)
     for lag in range(20, 100):
-        assert float((frames[lag:] * frames[:-lag]).sum(1).mean()) < 0.3, lag
+        assert float((frames[lag:] * frames[:-lag]).sum(1).mean()) < 0.25, lag
