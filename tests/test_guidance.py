@@ -13,9 +13,10 @@ from torch import Tensor
 from longtake.clip import Clip, ClipRequest, ClipSpec, Noise, SamplesBatches
 from longtake.controls import Controls
 from longtake.errors import FitError, InputError
+from longtake.models.gaussian import GaussianModel, Matern32
 from longtake.models.guidance import chained, during, guided, projected, rescaled, spread
 from longtake.models.samplers import Denoise, cosine_levels, flow_levels, heun, karras_levels
-from longtake.models.wrappers import NoiseAugmented
+from longtake.models.wrappers import NoiseAugmented, PictureFirst
 
 Law = tuple[float, float]  # mean and variance of x0
 ALONE, SEEN, TOLD = (0.5, 2.0), (-0.4, 0.9), (1.3, 0.5)
@@ -241,3 +242,50 @@ def test_the_wrapper_batches_trains_and_names_itself() -> None:
 
     with pytest.raises(FitError, match="Fixed cannot be trained"):
         NoiseAugmented(Fixed(), 0.1).losses(asked(), truth)
+
+
+def sought(targets: tuple[int, ...], observed: Clip | None = None) -> ClipRequest:
+    return ClipRequest(targets, observed, Controls(), Noise(2), (1, 2, 2), samples=(0, 1))
+
+
+@dataclasses.dataclass
+class Counted:
+    """A model that remembers what it was asked."""
+
+    model: GaussianModel
+    calls: list[ClipRequest] = dataclasses.field(default_factory=list)
+
+    @property
+    def spec(self) -> ClipSpec:
+        return self.model.spec
+
+    def sample(self, request: ClipRequest) -> Clip:
+        self.calls.append(request)
+        return self.model.sample(request)
+
+
+@pytest.mark.parametrize("targets", [(3, 4, 5, 9), (5,), (9, 4, 3)])
+def test_a_picture_first_leaves_an_exact_law_as_it_is(targets: tuple[int, ...]) -> None:
+    exact = GaussianModel(Matern32())
+    picture, rest = Counted(exact), Counted(exact)
+    made = PictureFirst(picture, rest).sample(sought(targets))
+    assert made.at == targets
+    whole = exact.sample(sought(tuple(sorted(targets)))).pick(targets)
+    assert torch.allclose(made.frames, whole.frames, atol=1e-4)
+    assert [call.targets for call in picture.calls] == [(min(targets),)]
+    assert len(rest.calls) == (len(targets) > 1)
+
+
+def test_what_is_observed_or_started_takes_one_call() -> None:
+    exact = GaussianModel(Matern32())
+    picture, rest = Counted(exact), Counted(exact)
+    model = PictureFirst(picture, rest)
+    seen = exact.sample(sought((0, 1)))
+    model.sample(sought((2, 3), seen))
+    model.sample_batch([sought((2, 3), seen), sought((4, 5), seen)])
+    model.sample(dataclasses.replace(sought((0, 1)), start=seen, strength=0.5))
+    assert not picture.calls and len(rest.calls) == 4
+    alone = model.sample(sought((0, 1)))
+    together = model.sample_batch([sought((0, 1)), sought((2, 3), seen)])[0]
+    assert torch.equal(alone.frames, together.frames)
+    assert model.spec.fingerprint != exact.spec.fingerprint

@@ -362,7 +362,7 @@ def disturb(numbers: Tensor, table: Tensor, near: Tensor, share: float) -> Tenso
 def train(
     args: argparse.Namespace,
     stored: Mapping[str, Tensor],
-    draw: Callable[[], Text],
+    roughener: Roughener,
     spoken: frozenset[str],
 ) -> Reader:
     """Train a reader on captions; prints loss and seconds."""
@@ -373,7 +373,6 @@ def train(
     reader = Reader(VECTOR, [len(c) for c in ATTRIBUTES.values()], args.width, args.depth)
     shift = torch.nn.Parameter(torch.zeros_like(table))  # what training adds to the word vectors
     optimisers = optimisers_of(reader, shift, args.rate)
-
     tops = [[group["lr"] for group in o.param_groups] for o in optimisers]
 
     def rate(i: int, since: int) -> float:
@@ -382,10 +381,11 @@ def train(
 
     slow = copy.deepcopy(reader).eval()  # a running mean of the weights: the one that is kept
     first = resume(args.state, reader, slow, shift)
+    roughener.rng.seed(args.seed + first)
     mean = torch.zeros(())
     began = time.time()
     for step, (numbers, wanted) in zip(
-        range(first, args.steps), batches(draw, words, args.batch), strict=False
+        range(first, args.steps), batches(roughener.draw, words, args.batch), strict=False
     ):
         vectors = disturb(numbers, table + shift, near, args.swap)
         logits = reader(vectors, numbers != 0)
@@ -501,9 +501,9 @@ def main() -> None:
         with_names(source, names),
         silent,
         passing,
-        random.Random(time.time_ns() if args.state else args.seed),
+        random.Random(),
     )
-    train(args, stored, roughener.draw, spoken)
+    train(args, stored, roughener, spoken)
 
 
 if __name__ == "__main__":

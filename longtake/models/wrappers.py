@@ -61,3 +61,42 @@ class NoiseAugmented:
         noise = request.noise.clip(request.samples, seen.at, frames.shape[2:], "observed")
         seen = dataclasses.replace(seen, frames=frames + self.amount * noise.to(frames))
         return dataclasses.replace(request, observed=seen)
+
+
+@dataclasses.dataclass(frozen=True)
+class PictureFirst:
+    """Where nothing is observed, `picture` makes the first frame and `model` the others given it.
+
+    p(x) = p(x0) p(rest | x0), so the law is the model's own; but one frame is a small job, on which
+    `picture` (the same weights with more sampling steps, or an image model) can spend more.
+    """
+
+    picture: ClipModel
+    model: ClipModel
+
+    @property
+    def spec(self) -> ClipSpec:
+        """The second model's, under a fingerprint of both."""
+        inner = self.model.spec
+        mark = fingerprint(["picture first", self.picture.spec.fingerprint, inner.fingerprint])
+        return dataclasses.replace(inner, fingerprint=mark)
+
+    def sample(self, request: ClipRequest) -> Clip:
+        """In one call, or in two if nothing is observed; a given start is followed in one."""
+        if request.observed is not None or request.start is not None:
+            return self.model.sample(request)
+        head = min(request.targets)
+        first = self.picture.sample(dataclasses.replace(request, targets=(head,)))
+        tail = tuple(index for index in request.targets if index != head)
+        if not tail:
+            return first
+        rest = self.model.sample(dataclasses.replace(request, targets=tail, observed=first))
+        whole = Clip.join([first, rest])
+        return dataclasses.replace(whole.pick(request.targets), carry=whole.carry)
+
+    def sample_batch(self, requests: Sequence[ClipRequest]) -> list[Clip]:
+        """Together where every request observes something, else one by one."""
+        begun = all(r.observed is not None for r in requests)
+        if begun and isinstance(self.model, SamplesBatches):
+            return self.model.sample_batch(requests)
+        return [self.sample(request) for request in requests]

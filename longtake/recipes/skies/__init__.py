@@ -34,13 +34,19 @@ def skies(
     steps: int = 8,
     guidance: float = 1.0,
     hold: float = 0.05,
+    first: int = 24,
+    sure: float = 1.0,
     rule: str = "euler",
     weights: str = "",
     device: str = "cpu",
 ) -> System:
-    """The built-in system. steps, rule: of the sampler; hold: noise level of observed frames."""
-    if steps < 1:
-        raise InputError(f"steps={steps}", "--set", "steps=8")
+    """The built-in system. steps, rule: of the sampler; hold: noise level of observed frames.
+
+    first, sure: steps and guidance of a frame that observes nothing, the first of a take.
+    """
+    for name, count in (("steps", steps), ("first", first)):
+        if count < 1:
+            raise InputError(f"{name}={count}", "--set", f"{name}=8")
     if not 0 <= hold < 1:
         raise InputError(f"hold={hold}", "--set", "hold=0.05")
     folder = Path(weights) if weights else BUILT_IN
@@ -53,10 +59,11 @@ def skies(
         (2, 2),
         fingerprint([VERSION, file_fingerprint(codec_file)]),
     )
+    knobs = (steps, guidance, hold, first, sure, rule)
     model = ClipSpec(
         WINDOW,
         (shape["channels"], None, None),
-        fingerprint([VERSION, file_fingerprint(model_file), steps, guidance, hold, rule]),
+        fingerprint([VERSION, file_fingerprint(model_file), *knobs]),
         tracks={"text": net["text"]},
     )
 
@@ -67,10 +74,13 @@ def skies(
 
     def make_model() -> ClipModel:
         from longtake.models.diffusion import FlowModel, Sampling
+        from longtake.models.wrappers import PictureFirst
         from longtake.recipes.skies.training import load_net
 
-        sampling = Sampling(steps=steps, rule=rule, guidance=guidance, hold=hold)
-        return FlowModel(load_net(model_file, device), model, sampling)
+        net = load_net(model_file, device)
+        picture = Sampling(steps=first, rule=rule, guidance=sure)
+        clip = Sampling(steps=steps, rule=rule, guidance=guidance, hold=hold)
+        return PictureFirst(FlowModel(net, model, picture), FlowModel(net, model, clip))
 
     stage = Stage(
         find_scheme(scheme, WINDOW), {"clip": Part(model, make_model)}, Part(codec, make_codec)

@@ -21,7 +21,9 @@ SIZES = (
     (128, 128),
     (224, 128),
 )  # pictures it is trained on; the second is as near to 16:9 as latents go
+LONGEST = 16  # latent frames of a clip
 HORIZON = 240  # latent frames a take of the world spans: 96 s
+STILLS = 0.35  # share of training steps on single frames, where a picture must come out of nothing
 RUNS, SPREAD = (24, 12), 28  # latent frames kept of a take: two unbroken runs, and others far apart
 
 
@@ -95,7 +97,10 @@ def write_shard(takes: list[dict[str, Tensor]], path: Path) -> None:
 
 @dataclasses.dataclass
 class Latents:
-    """Shards in memory, as numbered training batches. `film` shards are drawn one time in twelve."""
+    """Shards in memory, as numbered training batches. `film` shards are drawn one time in twelve.
+
+    A batch of single frames holds `LONGEST` times as many clips: as many frames, all of them news.
+    """
 
     folder: Path
     shards: dict[str, dict[str, Tensor]] = dataclasses.field(default_factory=dict)
@@ -110,14 +115,15 @@ class Latents:
         """A scene of `count` clips and their noise levels (count, t)."""
         rng = np.random.default_rng([step, 2])
         wide = rng.random() < 0.25
-        t = int(rng.choice((16, 12, 8), p=(0.7, 0.15, 0.15)))
+        stills = rng.random() < STILLS
+        t = 1 if stills else int(rng.choice((LONGEST, 12, 8), p=(0.7, 0.15, 0.15)))
         film = rng.random() < 1 / 12
         kind = ("film" if film else "sky") + ("-wide" if wide else "-square")
         names = [name for name in self.shards if name.startswith(kind)]
         if not names:
             names = [name for name in self.shards if name.startswith("sky-square")]
         rows = []
-        for _ in range(count):
+        for _ in range(count * LONGEST if stills else count):
             shard = self.shards[names[int(rng.integers(len(names)))]]
             take = int(rng.integers(len(shard["at"])))
             picked = pick(rng, shard["at"][take].tolist(), t)
@@ -140,7 +146,9 @@ class Latents:
 def pick(rng: np.random.Generator, at: list[int], t: int) -> list[int]:
     """Rows of a take for one clip: a run with far companions, an even spread, or anything (FDM's idea)."""
     style = rng.random()
-    if style < 0.55:
+    if t == 1:
+        rows = {int(rng.integers(len(at)))}
+    elif style < 0.55:
         starts = [n for n in range(len(at)) if n + 8 <= len(at) and at[n + 7] - at[n] == 7]
         begin = int(rng.choice(starts)) if starts else 0
         longest = 8
@@ -165,9 +173,13 @@ def pick(rng: np.random.Generator, at: list[int], t: int) -> list[int]:
 def watch(rng: np.random.Generator, t: int) -> np.ndarray:
     """Which of t frames are observed, never all: none, a beginning, an end, both ends, or any."""
     observed = np.zeros(t, dtype=bool)
+    if t == 1:
+        return observed
     style, some = rng.random(), int(rng.integers(1, t))
-    if style < 0.12:
+    if style < 0.08:
         pass
+    elif style < 0.18:
+        observed[0] = True
     elif style < 0.52:
         observed[:some] = True
     elif style < 0.62:
