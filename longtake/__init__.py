@@ -1,10 +1,12 @@
 """Long videos out of models that only know short clips.
 
-Names are resolved at first use, so that importing this costs nothing.
+Names are resolved at first use, so that importing this costs nothing. It says one thing to torch,
+which has to hear it before it is imported: how long its threads wait busily for one another.
 """
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -70,6 +72,11 @@ __all__ = [
     "score",
     "stream",
 ]
+
+
+# Waiting threads give their core up after some 30 microseconds: see "Threads" in docs/decisions.md.
+if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
+    os.environ["GOMP_SPINCOUNT"] = "10000"
 
 
 def __getattr__(name: str) -> object:

@@ -15,7 +15,7 @@ from longtake.brief import Brief, Options, job_of, used_files
 from longtake.brief.systems import load_system, make_system
 from longtake.engine.job import Job
 from longtake.engine.store import Folder, Memory, Store
-from longtake.errors import InputError, LongtakeError
+from longtake.errors import FitError, InputError, LongtakeError
 from longtake.system import Part, System
 
 if TYPE_CHECKING:
@@ -144,7 +144,9 @@ def plan(
     from longtake.engine import plan_lines
 
     store: Store = Memory() if run is None else Folder(Path(run))
-    return plan_lines(job_of(brief, options), store)
+    job = job_of(brief, options)
+    check_fit(job)
+    return plan_lines(job, store)
 
 
 def load(model: str | os.PathLike[str] = "", **settings: Any) -> System:
@@ -184,15 +186,21 @@ def order_of(
         raise InputError(what, f"executor {executor}", "a model's name or FILE.py:FUNCTION")
     store: Store = Memory() if run is None else Folder(Path(run))
     hands = executor_of(executor, functools.partial(make_system, asked))
+    check_fit(job)
     _check_device(job)
     _check_parts(job)
     return Order(job, store, hands)
 
 
 def run_folder(out: str | os.PathLike[str], run: str | os.PathLike[str] | None = None) -> Path:
-    """Where finished steps live: as told, or beside the film."""
+    """Where finished steps live: as told, or beside the film, and never in the film's place."""
     place = Path(out)
-    return Path(run) if run is not None else place.with_name(f"{place.stem or place.name}.run")
+    folder = Path(run) if run is not None else place.with_name(f"{place.stem or place.name}.run")
+    film = os.path.realpath(place)
+    if film in (os.path.realpath(folder), *map(os.path.realpath, folder.parents)):
+        what, hint = "finished steps would lie where the film goes", f"--run {place.stem}.run"
+        raise InputError(what, f"--run {folder}", hint)
+    return folder
 
 
 def check_places(
@@ -213,9 +221,10 @@ def check_places(
         from longtake.video.finishing import check_audio
 
         check_audio(check_in(audio))
-    taken = [Path(file).resolve() for file in (*used, *([audio] if audio is not None else []))]
+    # realpath, unlike Path.resolve, has an answer for links in a ring and for names too long
+    taken = [os.path.realpath(file) for file in (*used, *([audio] if audio is not None else []))]
     for own in (place, *([Path(sheet)] if sheet is not None else [])):
-        if own.resolve() in taken:
+        if os.path.realpath(own) in taken:
             hint = f"--out {place.stem}-new{place.suffix}"
             raise InputError("the film would replace what it is made of", str(own), hint)
 
@@ -243,8 +252,8 @@ def _check_device(job: Job) -> None:
         raise InputError(f"no device '{job.device}' here", "--device", "--device cpu")
 
 
-def _check_parts(job: Job) -> None:
-    """Plans the whole film and reads every weight, so that nothing wrong is found half way."""
+def check_fit(job: Job) -> None:
+    """Plans the whole film; refuses what the system's parts cannot do. No weights are read."""
     for number, stage in enumerate(job.system.stages):
         shape = job.shape(number)
         for role, model in stage.models.items():
@@ -253,7 +262,16 @@ def _check_parts(job: Job) -> None:
                 what = f"the model makes frames of {model.spec.frame}, not {shape}"
                 width, height = job.system.size
                 raise InputError(what, f"role {role}", f"--size {width}x{height}")
-    _ = job.calls
+    for call in job.calls:
+        stage = job.system.stages[call.stage]
+        _ = stage.model(call.step.role)
+        if call.step.choose is not None and stage.select is None:
+            what = "an adaptive scheme in a stage that cannot select"
+            raise FitError(what, f"step {call.number}", "--scheme long-range")
+
+
+def _check_parts(job: Job) -> None:
+    """Reads every weight, so that nothing wrong is found half way."""
     for stage in job.system.stages:
         parts: tuple[Part[Any, Any], ...] = (stage.codec, *stage.models.values())
         for part in parts:

@@ -15,6 +15,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_LONGEST = 300  # characters of what a user gave that a message repeats
+
 
 class LongtakeError(Exception):
     """The root of the tree; `str(error)` is `WHAT (WHERE); try NEAREST RIGHT VALUE`."""
@@ -26,9 +28,9 @@ class LongtakeError(Exception):
         super().__init__(what, where, hint)
 
     def __str__(self) -> str:
-        where = f" ({self.where})" if self.where else ""
-        hint = f"; try {self.hint}" if self.hint else ""
-        return " ".join(f"{self.what}{where}{hint}".split())
+        where = f" ({_cut(self.where)})" if self.where else ""
+        hint = f"; try {_cut(self.hint)}" if self.hint else ""
+        return " ".join(f"{_cut(self.what)}{where}{hint}".split())
 
 
 class ClaimError(LongtakeError):
@@ -55,6 +57,12 @@ class MachineError(LongtakeError):
     """The machine failed: disk, memory, worker. Finished steps are safe."""
 
     exit_code = 3
+
+
+def _cut(text: str) -> str:
+    """A text without the middle of what is too long for a line."""
+    half = _LONGEST // 2
+    return text if len(text) <= _LONGEST else f"{text[:half]}...{text[-half:]}"
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Protocol
@@ -126,6 +127,10 @@ class Plan:
             raise PlanError("an endless timeline has no whole plan", "plan", "a length")
         pairs = list(linked(scheme.steps(timeline), timeline.given))
         for number, (step, _) in enumerate(pairs):
+            beyond = [i for i in step.targets if not 0 <= i < timeline.length]
+            if beyond:
+                hint = f"0 to {timeline.length - 1}"
+                raise PlanError(f"frame {beyond[0]} is outside the film", f"step {number}", hint)
             if step.size > scheme.window:
                 raise PlanError(
                     f"{step.size} frames in one call", f"step {number}", f"at most {scheme.window}"
@@ -181,16 +186,18 @@ class Plan:
 
         An index is live from its step (given: from its first reader) to its last reader.
         """
+        first: dict[int, int] = {}
         last: dict[int, int] = {}
         for number, step in enumerate(self.steps):
             for index in (*step.targets, *step.observed):
+                first.setdefault(index, number)
                 last[index] = number
-        live: set[int] = set()
-        peak = 0
-        for number, step in enumerate(self.steps):
-            live.update(step.targets, step.observed)
-            peak = max(peak, len(live))
-            live = {index for index in live if last[index] > number}
+        begun, ended = Counter(first.values()), Counter(last.values())
+        peak = live = 0
+        for number in range(len(self.steps)):
+            live += begun[number]
+            peak = max(peak, live)
+            live -= ended[number]
         return peak
 
     @cached_property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, Generic, Protocol, TypeVar
@@ -113,6 +114,8 @@ class System:
 
 Recipe = Callable[..., System]
 
+_KINDS: Mapping[type, str] = {int: "a whole number", float: "a finite number"}
+
 
 def knobs(recipe: Recipe) -> Mapping[str, inspect.Parameter]:
     """A recipe's keyword arguments: its options on the command line."""
@@ -134,8 +137,12 @@ def turn(recipe: Recipe, settings: Mapping[str, str]) -> System:
         kind = type(default) if default not in (None, inspect.Parameter.empty) else str
         try:
             values[name] = text.lower() in ("1", "true", "yes") if kind is bool else kind(text)
+            if kind is float and not math.isfinite(values[name]):
+                raise ValueError(text)
         except (TypeError, ValueError):
             raise InputError(
-                f"{name}={text} is not {kind.__name__}", "--set", f"{name}={default}"
+                f"{name}={text} is not {_KINDS.get(kind, kind.__name__)}",
+                "--set",
+                f"{name}={default}",
             ) from None
     return recipe(**values)

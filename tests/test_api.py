@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from fractions import Fraction
 from pathlib import Path
@@ -310,6 +311,24 @@ def test_damaged_weights_are_found_before_anything_is_written() -> None:
     with pytest.raises(InputError, match="weights cannot be read"):
         longtake.stream("m", out="a.mp4", **options(frames=8, settings={"weights": "damaged"}))
     assert not list(Path().iterdir())
+
+
+def test_a_scheme_that_chooses_needs_a_stage_that_can(here: Path) -> None:
+    asked = options(scheme="adaptive:window=4,pool=4")
+    with pytest.raises(InputError, match="a stage that cannot select"):
+        longtake.stream("a", out="film.mp4", frames=200, **asked)
+    assert not list(here.iterdir())
+    longtake.generate("a", frames=16, **asked)  # nothing to choose
+
+
+def test_a_role_without_a_model_is_found_before_anything_is_written(here: Path) -> None:
+    system = toy(scheme="keys-then-fill")
+    (part,) = system.stages[0].models.values()
+    stage = dataclasses.replace(system.stages[0], models={"keys": part, "links": part})
+    system = dataclasses.replace(system, stages=(stage,))
+    with pytest.raises(InputError, match="no model for role 'fill'"):
+        longtake.stream("a", out="film.mp4", model=system, frames=200)
+    assert not list(here.iterdir())
 
 
 def test_a_folder_brings_settings_but_no_code(here: Path) -> None:

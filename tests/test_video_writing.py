@@ -135,6 +135,16 @@ def test_a_killed_film_plays_up_to_the_last_seconds(tmp_path: Path) -> None:
     assert len(read_video(paths[0])) == 5 and not part_of(paths[0]).exists()
 
 
+@pytest.mark.parametrize("name", ["film.mp4", "film.mkv", "film.webm", "film.gif", "film"])
+def test_a_failure_before_the_first_frame_leaves_nothing(tmp_path: Path, name: str) -> None:
+    with (
+        pytest.raises(RuntimeError, match="early"),
+        VideoWriter(tmp_path / name, size=(32, 32), fps=10),
+    ):
+        raise RuntimeError("early")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_failure_keeps_the_part_and_the_old_film(tmp_path: Path) -> None:
     path = film(tmp_path / "film.mp4", greys(3))
     with (

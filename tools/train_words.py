@@ -107,6 +107,10 @@ no music; everyone happy; nothing moves on the chessboard; it moves fast; they g
 he goes right; to the left of the sofa; on the right a chair; the man in the middle
 the third from the left
 """
+HARDLY = """
+the sky; clouds; a sky; a video; something nice; surprise me; nature; weather; a landscape; heaven
+the horizon; clouds in the sky; the sky above; air; a big sky; skies
+"""
 
 
 def listed(block: str) -> list[str]:
@@ -118,6 +122,7 @@ LISTS = {
     name: listed(block)
     for name, block in (
         ("odd", ODD), ("camera", CAMERA), ("objects", OBJECTS), ("doings", DOINGS), ("pleas", PLEAS),
+        ("hardly", HARDLY),
     )
 }  # fmt: skip
 WITHOUT = ("no {}", "not {}", "without {}", "no {} at all", "without any {}")
@@ -237,25 +242,7 @@ class Roughener:
         if kind < 0.85:
             thing = f"{self._of('objects')} {self._of('doings')}"
             return self._tags(thing) if self.rng.random() < 0.3 else thing
-        words = [
-            "the sky",
-            "clouds",
-            "a sky",
-            "a video",
-            "something nice",
-            "surprise me",
-            "nature",
-            "weather",
-            "a landscape",
-            "heaven",
-            "the horizon",
-            "clouds in the sky",
-            "the sky above",
-            "air",
-            "a big sky",
-            "skies",
-        ]
-        return self._tags(self.rng.choice(words)) if kind < 0.95 else self._of("camera")
+        return self._tags(self._of("hardly")) if kind < 0.95 else self._of("camera")
 
     def _of(self, name: str) -> str:
         return self.rng.choice(LISTS[name])

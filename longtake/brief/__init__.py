@@ -27,6 +27,7 @@ from longtake.controls import Cue, Pin, Shot, Storyboard
 from longtake.engine.job import Given, Job
 from longtake.errors import InputError, nearest
 from longtake.prompts.storyboard import read_pin, read_size, read_storyboard
+from longtake.schemes import PerShot
 from longtake.system import System
 
 DEFAULT_SECONDS = 60.0
@@ -90,10 +91,10 @@ def job_of(brief: Brief, options: Options) -> Job:
         device=options.get("device", "") or "cpu",
     )
     if remade:
-        return dataclasses.replace(job, source=_source(job, options))
+        return _joining(dataclasses.replace(job, source=_source(job, options)), spans)
     given = _given(job, spans, options)
-    _check_apart(given, fps)
-    return dataclasses.replace(job, given=given)
+    _check_apart(given, fps, spans[-1].end)
+    return _joining(dataclasses.replace(job, given=given), spans)
 
 
 def used_files(brief: Brief, options: Options) -> list[Path]:
@@ -149,6 +150,27 @@ def lay_shots(shots: tuple[Shot, ...], fps: Fraction, frames: int | None) -> tup
     if spans[-1].end > LONGEST:
         raise InputError(f"a film of {spans[-1].end} frames", "--seconds", f"at most {LONGEST}")
     return tuple(spans)
+
+
+def _joining(job: Job, spans: tuple[Span, ...]) -> Job:
+    """The job, with shots that flow on from the one before as borders of a scheme that joins shots.
+
+    Borders or a length of shots that were stated for the scheme itself stay as they are.
+    """
+    flowing = [span.first for span in spans[1:] if not span.shot.cut]
+    scheme = job.system.stages[0].scheme
+    if not flowing or not isinstance(scheme, PerShot) or scheme.borders or scheme.shot:
+        return job
+    borders = tuple(sorted({_border(job, frame) for frame in flowing}))
+    told = job.system.with_scheme(dataclasses.replace(scheme, borders=borders))
+    return dataclasses.replace(job, system=told)
+
+
+def _border(job: Job, frame: int) -> int:
+    """The first index of `frame`'s take that hears the shot which begins there: its middle is in it."""
+    take = [take for take in job.takes if take.first <= frame][-1]
+    before = frame - take.first + take.skip  # frames of the take that come first
+    return take.start + max(0, -((job.stride - 2 * before) // (2 * job.stride)))
 
 
 def _first(*values: Any) -> Any:
@@ -229,11 +251,14 @@ def _place(pin: Pin, span: Span, job: Job) -> Given:
     return given
 
 
-def _check_apart(given: tuple[Given, ...], fps: Fraction) -> None:
+def _check_apart(given: tuple[Given, ...], fps: Fraction, frames: int) -> None:
     for before, after in zip(given, given[1:], strict=False):
         if after.frame < before.end:
-            what = f"frames {after.frame} to {min(before.end, after.end) - 1} are pinned twice"
-            hint = f"a time from {float(before.end / fps):g} s on"
+            last = min(before.end, after.end) - 1
+            many = f"frames {after.frame} to {last} are"
+            what = f"{many if last > after.frame else f'frame {last} is'} pinned twice"
+            free = before.end < frames
+            hint = f"a time from {float(before.end / fps):g} s on" if free else "one of the two"
             raise InputError(what, "--image, --video", hint)
 
 

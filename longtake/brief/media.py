@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -39,7 +40,7 @@ def file_digest(path: Path) -> str:
     """Of a file's bytes, or of all files of a folder of frames."""
     from longtake.video.files import check_in, frame_files
 
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike Path.is_dir, False for a name that no disk can hold
         return fingerprint([(file.name, file_fingerprint(file)) for file in frame_files(path)])
     return file_fingerprint(check_in(path))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from fractions import Fraction
 from typing import Any
 
@@ -11,17 +12,20 @@ from longtake.prompts.storyboard import SEEDS
 
 LONGEST = 10_000_000  # frames of a film
 _RATES = (Fraction(1, 10), Fraction(240))
+# exponents of three digits and more would make fractions that fill the memory
+_RATE = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,2})?|\d+/\d+", re.ASCII)
 
 
 def read_fps(value: Any) -> Fraction:
     """Frames a second, exactly: 10, 29.97 or 30000/1001."""
+    text = str(value).strip()
     try:
-        fps = value if isinstance(value, Fraction) else Fraction(str(value).strip())
+        fps = Fraction(text if _RATE.fullmatch(text) else "not a rate")
     except (ValueError, ZeroDivisionError):
         raise InputError(f"'{value}' is not a frame rate", "--fps", "10 or 30000/1001") from None
     if not _RATES[0] <= fps <= _RATES[1]:
         near = _RATES[0] if fps < _RATES[0] else _RATES[1]
-        raise InputError(f"{float(fps):g} frames a second", "--fps", f"{float(near):g}")
+        raise InputError(f"{value} frames a second", "--fps", f"{float(near):g}")
     return fps
 
 
@@ -41,10 +45,12 @@ def read_number(value: Any, where: str, least: float, most: float) -> float:
     try:
         number = float(value)
     except (TypeError, ValueError):
-        raise InputError(f"'{value}' is not a number", where, f"{least:g} to {most:g}") from None
+        raise InputError(
+            f"'{value}' is not a number", where, f"{least:.10g} to {most:.10g}"
+        ) from None
     if not least <= number <= most:  # false for nan as well
         near = most if number > most else least
-        raise InputError(f"{number:g} out of range", where, f"{near:g}")
+        raise InputError(f"{number:g} out of range", where, f"{near:.10g}")
     return number
 
 

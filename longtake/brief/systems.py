@@ -33,13 +33,14 @@ def load_system(
             raise InputError("a System has no knobs any more", "settings", "a recipe's name")
         _check_device(device, None)
         return model if not scheme else model.with_scheme(scheme_of(scheme, model))
+    if settings and "device" in settings:
+        raise InputError("the device is no knob", "--set device", f"--device {settings['device']}")
     recipe, where, fixed = _recipe(model or recipes.DEFAULT)
     known = knobs(recipe)
     asked = {**fixed, **(settings or {})}
     if _check_device(device, known):
         asked["device"] = device
     if scheme and "scheme" in known:
-        find_scheme(scheme)
         asked["scheme"] = scheme
     system = _called(recipe, asked, where)
     return (
@@ -124,7 +125,7 @@ def _called(recipe: Recipe, settings: Mapping[str, Any], where: str) -> System:
 def _check_device(device: str, known: Mapping[str, Any] | None) -> bool:
     """Whether a knob `device` is to be turned; InputError for a device nobody can use."""
     kind, colon, number = device.partition(":")
-    if device and (kind not in DEVICES or (colon and not number.isdecimal())):
+    if device and (kind not in DEVICES or (colon and not re.fullmatch("[0-9]{1,4}", number))):
         raise InputError(f"unknown device '{device}'", "--device", nearest(kind, DEVICES))
     if known is not None and "device" in known:
         return bool(device)

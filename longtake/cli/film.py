@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import click
@@ -14,6 +15,7 @@ from longtake.cli import plans
 from longtake.cli.base import Voice, absent, verb
 from longtake.cli.runs import remember
 from longtake.engine.events import Done
+from longtake.engine.executors import check_executor
 from longtake.errors import InputError
 
 if TYPE_CHECKING:
@@ -85,11 +87,7 @@ def generate(voice: Voice, brief: str, **values: Any) -> None:
     from longtake.cli.progress import summary, told
 
     options, place = options_of(values), places_of(values)
-    out = place["out"]
-    api.check_places(
-        out, audio=place["audio"], sheet=place["sheet"], used=used_files(brief, options)
-    )
-    folder = api.run_folder(out, place["run"])
+    out, folder = place["out"], _checked_folder(place, brief, options)
     order = api.order_of(brief, options, run=folder, executor=place["executor"])
     _announce(order.job, voice)
     events = api.written(order, out, place["audio"], place["sheet"])
@@ -129,9 +127,10 @@ def plan(voice: Voice, brief: str | None, given: str | None, **values: Any) -> N
         raise InputError(what, "longtake plan", "--image or --video with a brief")
     if re.search(r"\.py:\w+$", brief) and "model" not in options:
         options["model"], brief = brief, "a plan"
-    api.check_places(place["out"], used=used_files(brief, options))
-    folder = api.run_folder(place["out"], place["run"])
+    check_executor(place["executor"])
+    folder = _checked_folder(place, brief, options)
     job = job_of(brief, options)
+    api.check_fit(job)
     plans.show_job(job, folder, voice)
 
 
@@ -139,6 +138,9 @@ def options_of(values: dict[str, Any]) -> Options:
     """What `job_of` wants to know, without what was not said."""
     names = ("model", "scheme", "seconds", "frames", "fps", "size", "seed", "device", "strength")
     found: dict[str, Any] = {name: values[name] for name in names if values[name] is not None}
+    for name in ("model", "scheme", "device"):
+        if not found.get(name, "-").strip():
+            raise InputError("an empty value", f"--{name}", f"no --{name}: there is one by itself")
     found |= {name: tuple(values[name]) for name in ("images", "videos") if values[name]}
     settings = dict(_pair(text) for text in values["sets"])
     if settings:
@@ -154,6 +156,15 @@ def places_of(values: dict[str, Any]) -> dict[str, Any]:
         if values[name] is not None and not values[name].strip():
             raise InputError("an empty value", f"--{name}", defaults.get(name, "a path"))
     return {name: values[name] or defaults.get(name) for name in names}
+
+
+def _checked_folder(place: dict[str, Any], brief: str, options: Options) -> Path:
+    """The run folder, when it and every file that is asked for can be where they are to be."""
+    from longtake import api
+
+    out, sound, sheet = place["out"], place["audio"], place["sheet"]
+    api.check_places(out, audio=sound, sheet=sheet, used=used_files(brief, options))
+    return api.run_folder(out, place["run"])
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -22,6 +22,7 @@ from longtake.engine.executors import (
     Result,
     Serial,
     Task,
+    check_executor,
     executor_of,
 )
 from longtake.engine.job import Given, Job
@@ -52,6 +53,7 @@ __all__ = [
     "Started",
     "Store",
     "Task",
+    "check_executor",
     "executor_of",
     "explain",
     "plan_lines",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import os
+import re
 import signal
 import time
 from collections import deque
@@ -221,17 +222,24 @@ class Ray:
 
 def executor_of(text: str, make: Make) -> Executor:
     """The executor of `serial`, `batched[:SIZE]`, `processes[:N]` or `ray[:ADDRESS]`."""
-    name, _, value = text.partition(":")
+    name, value = check_executor(text)
     if name == "ray":
         return Ray(value, make)
-    known = ("serial", "batched", "processes", "ray")
-    if name not in known or (name == "serial" and value):
-        raise InputError(f"unknown executor '{text}'", "--executor", nearest(name, known))
-    if value and not (value.isdecimal() and int(value) > 0):
-        raise InputError(f"'{value}' is not a number of {name}", "--executor", f"{name}:4")
     if name == "batched":
         return Batched(int(value or 8))
     return Processes(int(value or os.cpu_count() or 1), make) if name == "processes" else Serial()
+
+
+def check_executor(text: str) -> tuple[str, str]:
+    """Name and value of an executor's text, `batched` and `8`; InputError where it means none."""
+    name, _, value = text.partition(":")
+    known = ("serial", "batched", "processes", "ray")
+    if name not in known or (name == "serial" and value):
+        raise InputError(f"unknown executor '{text}'", "--executor", nearest(name, known))
+    if name != "ray" and value and not re.fullmatch("0*[1-9][0-9]{0,3}", value):
+        what = f"'{value}' is not a number of {name} from 1 to 9999"
+        raise InputError(what, "--executor", f"{name}:4")
+    return name, value
 
 
 def answer(model: ClipModel, requests: Sequence[ClipRequest], where: str) -> list[Clip]:

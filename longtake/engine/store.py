@@ -191,9 +191,15 @@ class Folder:
 
     def _check(self) -> None:
         """Refuses a folder that is something else, or a run of another format; creates nothing."""
-        if not self.path.exists():
+        path = self.path
+        if not os.path.lexists(path):
+            while not os.path.lexists(path):
+                path = path.absolute().parent
+            if not os.path.isdir(path) or not os.access(path, os.W_OK | os.X_OK):
+                where = f"{self.path}: cannot be made in {path}"
+                raise InputError("no place for a run folder", where, "another --run")
             return
-        if not self.path.is_dir():
+        if not os.path.isdir(path):
             raise InputError("not a folder", str(self.path), "another --run")
         marker = self.path / "store.json"
         try:

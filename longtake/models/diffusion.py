@@ -14,10 +14,13 @@ import torch
 from torch import Tensor
 
 from longtake.clip import Clip, ClipRequest, ClipSpec
-from longtake.errors import FitError
+from longtake.errors import FitError, InputError
 from longtake.models.guidance import chained, guided
 from longtake.models.samplers import Denoise, flow_levels, sampler, tail
 from longtake.nets.dit import SpaceTimeTransformer
+
+_MOST_STEPS = 10_000
+_MOST_GUIDANCE = 1000.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +32,14 @@ class Sampling:
     shift: float = 1.0
     guidance: float = 1.0
     hold: float = 0.0
+
+    def __post_init__(self) -> None:
+        sampler(self.rule)
+        if not 1 <= self.steps <= _MOST_STEPS:
+            raise InputError(f"steps={self.steps}", "sampling", f"steps=8, at most {_MOST_STEPS}")
+        if not abs(self.guidance) <= _MOST_GUIDANCE:  # false for nan as well
+            what, hint = f"guidance={self.guidance}", f"guidance=2, at most {_MOST_GUIDANCE}"
+            raise InputError(what, "sampling", hint)
 
 
 @dataclasses.dataclass(frozen=True)

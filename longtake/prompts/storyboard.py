@@ -33,7 +33,9 @@ def read_storyboard(path: str | os.PathLike[str]) -> Storyboard:
     Raises InputError for anything unknown, of the wrong kind or out of range.
     """
     place = Path(path)
-    if not place.is_file():
+    if os.path.isdir(place):
+        raise InputError("is a folder, not a storyboard", str(path), _beside(place))
+    if not os.path.isfile(place):
         raise InputError("no such storyboard", str(path), _beside(place))
     try:
         data = place.read_bytes() if place.stat().st_size <= _LARGEST else b""
@@ -54,7 +56,7 @@ def parse_storyboard(text: str, *, name: str = "storyboard", folder: Path = Path
     """A storyboard out of TOML text; `folder` is where its pictures and videos lie."""
     try:
         table = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a number of 5000 digits is a plain ValueError
         reason = str(error) or "nested too deeply"
         raise InputError(
             f"not TOML: {reason}", name, 'lines such as prompt = "a calm sea"'
@@ -184,7 +186,7 @@ def _number(value: Any, where: str, least: float, most: float) -> float:
         raise InputError(f"{_kind(value)} instead of a number", where, "10")
     if not least <= value <= most:  # false for nan as well
         near = most if value > most else least
-        raise InputError(f"{value} out of range", where, f"{near:g}")
+        raise InputError(f"{value} out of range", where, f"{near:.10g}")
     return value
 
 
@@ -220,7 +222,7 @@ def _quoted(text: str) -> str:
 
 def _beside(place: Path) -> str:
     try:
-        names = [p.name for p in place.parent.glob("*.toml")]
+        names = [p.name for p in place.parent.glob("*.toml") if p.is_file()]
     except OSError:
         names = []
     return nearest(place.name, names) if names else "the path of a .toml file, or a prompt"

@@ -13,6 +13,10 @@ from longtake.errors import PlanError
 from longtake.schemes.base import Paradigm, Stepping, linspace, unique
 from longtake.steps import Indices, Step, Timeline
 
+_MOST_LEVELS = (
+    64  # with more, no film is long enough for each level to be twice as dense as the last
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Hierarchy(Stepping):
@@ -28,8 +32,9 @@ class Hierarchy(Stepping):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.levels < 2:
-            raise PlanError(f"levels={self.levels}", self.name, "levels=2 or more")
+        if not 2 <= self.levels <= _MOST_LEVELS:
+            near = "levels=2 or more" if self.levels < 2 else f"levels={_MOST_LEVELS} or fewer"
+            raise PlanError(f"levels={self.levels}", self.name, near)
 
     def take(self, take: Timeline, start: int = 0) -> Iterator[Step]:
         """Steps of one take, level after level."""

@@ -19,6 +19,7 @@ PIXEL_LIMIT = 64_000_000
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif", ".ts", ".mpg", ".flv")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".avif")
 OUT_SUFFIXES = (".mp4", ".mkv", ".webm", ".gif")
+_LONGEST_NAME = 255  # bytes; of file systems in common use
 FRAME_KEY = "longtake-fps"
 FRAME_MARK = b"tEXt" + FRAME_KEY.encode() + b"\0"
 """How the text chunk begins that PNG frames of a film's folder carry right after their header."""
@@ -53,8 +54,11 @@ def check_out(path: str | os.PathLike[str]) -> Path:
     holds anything but frames written by `VideoWriter` is refused. Raises `InputError`.
     """
     text, place = os.fspath(path), Path(path)
-    if not text.strip() or "\0" in text:
+    unnamed = place.name.strip().lower() in ("", "..", "-", *OUT_SUFFIXES)
+    if unnamed or not text.strip() or "\0" in text:
         raise InputError("not a name for a film", repr(text), "film.mp4")
+    if len(os.fsencode(part_of(place).name)) > _LONGEST_NAME:
+        raise InputError("a name too long for a file", text, f"film{place.suffix}")
     with blamed(place, "cannot look at the place for the film", "another folder"):
         if not place.suffix:
             _check_folder(place, text)
@@ -123,7 +127,7 @@ def _neighbour(place: Path) -> str:
     parent = place.parent
     if not parent.is_dir():
         return f"an existing folder instead of {parent}"
-    files = {p.stem: p.name for p in parent.iterdir() if is_media(p)}
+    files = {p.stem: p.name for p in parent.iterdir() if is_media(p) and p.exists()}
     return files.get(nearest(place.stem, files), "the full path of an existing file")
 
 
@@ -141,7 +145,7 @@ def _check_folder(place: Path, text: str) -> None:
 
 def _check_parent(place: Path, text: str) -> None:
     parent = place.absolute().parent
-    while not parent.exists():
+    while not os.path.lexists(parent):  # a link to nowhere is there, and no folder
         parent = parent.parent
     if not parent.is_dir():
         raise InputError(f"{parent} is a file, not a folder", text, f"a folder beside {parent}")

@@ -35,7 +35,7 @@ class VideoWriter:
     """Write frames to `.mp4`, `.mkv`, `.webm`, `.gif` or a folder of PNGs (a name without suffix).
 
     The film grows in `part` ("film.part.mp4"), which plays at any moment and stays when the
-    process is killed or the `with` block raises; `close` puts the finished film in its place at
+    process is killed or the `with` block raises after a frame; `close` puts the finished film in its place at
     once. `frames` counts what was written: the film has exactly that many.
 
     H.264 in .mp4 and .mkv and VP9 in .webm, BT.709, limited range. An odd side makes H.264 4:4:4,
@@ -111,6 +111,9 @@ class VideoWriter:
         with contextlib.suppress(Exception):
             if encoder is not None:
                 encoder.close()
+        if encoder is not None and not self.frames:
+            with contextlib.suppress(OSError):
+                _remove(self.part)
 
     def _check(self) -> None:
         if self.quality not in QUALITIES:
@@ -167,6 +170,14 @@ def _empty(folder: Path) -> None:
         raise InputError("the folder holds other files", str(folder), "another name for the film")
     for file in files:
         file.unlink()
+
+
+def _remove(part: Path) -> None:
+    """Take away a part in which nothing was written."""
+    if part.is_dir():
+        part.rmdir()
+    else:
+        part.unlink()
 
 
 def _replace_folder(part: Path, path: Path) -> None:

@@ -23,7 +23,7 @@ SIZES = (
 )  # pictures it is trained on; the second is as near to 16:9 as latents go
 LONGEST = 16  # latent frames of a clip
 HORIZON = 240  # latent frames a take of the world spans: 96 s
-STILLS = 0.35  # share of training steps on single frames, where a picture must come out of nothing
+STILLS = 0.5  # share of training steps on single frames, where a picture must come out of nothing
 RUNS, SPREAD = (24, 12), 28  # latent frames kept of a take: two unbroken runs, and others far apart
 
 

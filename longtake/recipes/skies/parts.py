@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -23,15 +24,50 @@ ROWS = ":rows"
 HINT = "installing longtake again, or `longtake train skies`"
 
 
-def sizes(path: Path) -> dict[str, Any]:
-    """The network's sizes; raises InputError on a missing, cut or foreign file."""
+class Sizes(dict[str, Any]):
+    """A network's sizes by name; InputError for one that the file does not state."""
+
+    def __init__(self, stated: Mapping[str, Any], path: Path) -> None:
+        super().__init__(stated)
+        self.path = path
+
+    def __missing__(self, name: str) -> Any:
+        raise InputError(f"weights of another kind: no size '{name}'", str(self.path), HINT)
+
+
+def sizes(path: Path) -> Sizes:
+    """The network's sizes; raises InputError on a missing, cut or foreign file.
+
+    No network is built whose sizes its own tensors could not fill: a header that claims more
+    would take the machine's memory before its tensors are found not to fit.
+    """
     try:
         with safe_open(path, "np") as file:
-            return dict(json.loads(file.metadata()["shape"]))
+            notes = file.metadata() or {}
+            counts = [math.prod(file.get_slice(name).get_shape()) for name in file.keys()]
+        stated = json.loads(notes.get("shape", "null"))
     except FileNotFoundError:
         raise InputError("weights are missing", str(path), HINT) from None
-    except (SafetensorError, TypeError, KeyError, ValueError, OSError) as error:
+    except (SafetensorError, ValueError, OSError, RecursionError) as error:
         raise InputError(f"weights cannot be read: {error}", str(path), HINT) from None
+    if not isinstance(stated, dict):
+        raise InputError("weights of another kind: they state no sizes", str(path), HINT)
+    for name, size in stated.items():
+        if not all(type(one) in (int, float) and 0 < one < math.inf for one in _each(size)):
+            raise InputError(f"weights with {name}={size}", str(path), HINT)
+    blocks = max(
+        (sum(_each(n)) for name, n in stated.items() if name.endswith("blocks")), default=1
+    )
+    widths = [n for name, n in stated.items() if not name.endswith("blocks")]
+    widest = max((n for width in widths for n in _each(width) if type(n) is int), default=1)
+    if widest**2 > max(counts, default=0) or blocks * widest**2 > sum(counts):
+        what = f"weights claim {blocks} blocks {widest} wide, and do not hold them"
+        raise InputError(what, str(path), HINT)
+    return Sizes(stated, path)
+
+
+def _each(size: Any) -> list[Any]:
+    return size if isinstance(size, list) else [size]
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -39,6 +75,8 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     from safetensors.torch import load_file
 
     shape, stored = sizes(path), load_file(path)
+    if not all(value.isfinite().all() for value in stored.values()):
+        raise InputError("weights that are not finite numbers", str(path), HINT)
     state = {name: value.float() for name, value in stored.items() if not name.endswith(ROWS)}
     for name, scale in stored.items():
         if name.endswith(ROWS):
