@@ -65,9 +65,9 @@ class KLTraining:
             made = self.net.decoder(sample)
         error = made - truth
         return {
-            "pixels": error.abs().mean() + 2 * error.square().mean(),
-            "edges": 0.5 * (_steps(error, -1) + _steps(error, -2)),
-            "change": 1.0 * _steps(error, 1),
+            "pixels": 0.5 * error.abs().mean() + 8 * error.square().mean(),
+            "edges": 0.3 * (_steps(error, -1) + _steps(error, -2)),
+            "change": _steps(error, 1),
             "kl": self.kl * 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean(),
         }
 

@@ -170,13 +170,13 @@ def _pool(count: int, seed: int) -> Tensor:
 def _crop(rng: np.random.Generator, world: Tensor, film: Tensor) -> Tensor:
     """(16, 3, 64, 64): a world clip, a film clip, or one frame held still."""
     style, begin = rng.random(), int(rng.integers(0, 9))
-    if style < 0.6:
+    if style < 0.45:
         clip = world[int(rng.integers(len(world))), begin : begin + 16]
     else:
         clip = film.flatten(0, -4)[int(rng.integers(len(film) - 16)) :][:16]
-    if style < 0.1 or style > 0.9:
+    if style < 0.04 or style > 0.66:  # photographs come as stills
         clip = clip[:1].expand(16, -1, -1, -1)
-    side = 128 if style >= 0.6 and rng.random() < 0.35 else 64
+    side = 128 if style >= 0.45 and rng.random() < 0.6 else 64
     top, left = (int(rng.integers(0, extent - side + 1)) for extent in clip.shape[-2:])
     clip = clip[..., top : top + side, left : left + side].float()
     clip = F.avg_pool2d(clip, 2) if side == 128 else clip
