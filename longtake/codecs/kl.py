@@ -13,10 +13,16 @@ from longtake.nets.autoencoder import Autoencoder
 
 
 class KLCodec:
-    """Pixels to normalised latents: the encoder's mean, shifted by `mean` and scaled by `scale` (c,)."""
+    """Pixels to normalised latents: the encoder's mean, shifted by `mean` and scaled by `scale` (c,).
 
-    def __init__(self, net: Autoencoder, mean: Tensor, scale: Tensor, fingerprint: str) -> None:
-        self.net = net.eval()
+    fits: gradient steps by which the latent of a still, a picture given to a film, is drawn nearer
+    to what the decoder makes that picture from.
+    """
+
+    def __init__(
+        self, net: Autoencoder, mean: Tensor, scale: Tensor, fingerprint: str, fits: int = 0
+    ) -> None:
+        self.net, self.fits = net.eval(), fits
         self.mean, self.scale = mean[:, None, None], scale[:, None, None]
         shape = net.shape
         self.spec = CodecSpec(shape.channels, shape.down, shape.stride, shape.context, fingerprint)
@@ -30,8 +36,27 @@ class KLCodec:
     def encode(self, video: Tensor) -> Tensor:
         """See `Codec`; any height and width: edges are repeated up to a multiple of 32."""
         video = padded(video.to(self.device), 2 * self.spec.down) * 2 - 1
-        mean, _ = self.net.encoder(video)
+        if self.fits and bool((video == video[:, :1]).all()):
+            mean = self._fitted(video[:, : self.spec.stride])
+            mean = mean.expand(-1, video.shape[1] // self.spec.stride, -1, -1, -1)
+        else:
+            mean, _ = self.net.encoder(video)
         return (mean - self.mean) * self.scale
+
+    def _fitted(self, still: Tensor) -> Tensor:
+        """The one latent frame (b, 1, c, h, w) that, held for a while, decodes nearest to `still`."""
+        latent, _ = self.net.encoder(still)
+        stride = self.spec.stride
+        with torch.enable_grad():
+            latent = latent.clone().requires_grad_()
+            adam = torch.optim.Adam([latent], lr=0.1, betas=(0.8, 0.95))
+            for step in range(self.fits):
+                adam.param_groups[0]["lr"] = 0.1 * (1 - step / self.fits)
+                made = self.net.decoder(latent.expand(-1, 3, -1, -1, -1))[:, stride : 2 * stride]
+                error = (made - still).square().mean((1, 2, 3, 4)).sum()
+                (latent.grad,) = torch.autograd.grad(error, latent)
+                adam.step()
+        return latent.detach()
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:

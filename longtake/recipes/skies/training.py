@@ -137,15 +137,15 @@ def save_codec(net: Autoencoder, world: Tensor, path: Path) -> None:
     save(state, path, net.shape, rows=True)
 
 
-def load_codec(path: Path, device: str = "cpu") -> KLCodec:
-    """The codec of a weight file."""
+def load_codec(path: Path, device: str = "cpu", fits: int = 0) -> KLCodec:
+    """The codec of a weight file; fits: see `KLCodec`."""
     shape, state = read(path)
     sizes = {k: tuple(v) if isinstance(v, list) else v for k, v in shape.items()}
     net = Autoencoder(AutoencoderShape(**sizes))
     mean, scale = state.pop("mean"), state.pop("scale")
     net.load_state_dict(state)
     net = net.to(device, memory_format=torch.channels_last)
-    return KLCodec(net, mean.to(device), scale.to(device), file_fingerprint(path))
+    return KLCodec(net, mean.to(device), scale.to(device), file_fingerprint(path), fits)
 
 
 def load_net(path: Path, device: str = "cpu") -> SpaceTimeTransformer:
