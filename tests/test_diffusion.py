@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 import pytest
@@ -11,7 +12,7 @@ from longtake.clip import Clip, ClipRequest, ClipSpec, Noise
 from longtake.controls import Clock, Controls, Cue
 from longtake.errors import FitError
 from longtake.models.diffusion import FlowModel, Sampling, Scene, flow_loss
-from longtake.nets.dit import DiTShape, SpaceTimeTransformer
+from longtake.nets.dit import DiTShape, SpaceTimeTransformer, nearest_observed
 
 SHAPE = DiTShape(channels=4, text=3, outer=32, inner=64, outer_blocks=1, inner_blocks=2, head=16)
 
@@ -84,20 +85,52 @@ def test_only_differences_of_time_matter(net):
     flags, text = torch.tensor([[1.0, 0, 0, 1]]), torch.randn(1, 4, 3)
     times = torch.tensor([[0.0, 0.4, 2.0, 9.0]])
     with torch.no_grad():
-        here = net(x, level, flags, times, text)
-        there = net(x, level, flags, times + 30, text)
-        stretched = net(x, level, flags, times * 2, text)
+        here = net(x, level, flags, times, text, x)
+        there = net(x, level, flags, times + 30, text, x)
+        stretched = net(x, level, flags, times * 2, text, x)
     torch.testing.assert_close(here, there, atol=1e-4, rtol=1e-4)
     assert not torch.allclose(here, stretched, atol=1e-3)
 
 
 def test_frames_may_come_in_any_order(net):
     x, level, times = torch.randn(1, 4, 4, 4, 6), torch.rand(1, 4), torch.rand(1, 4) * 9
-    flags, text, order = torch.zeros(1, 4), torch.randn(1, 4, 3), [2, 0, 3, 1]
+    flags, text = torch.tensor([[1.0, 0, 0, 1]]), torch.randn(1, 4, 3)
+    order = [2, 0, 3, 1]
+    whole = (x, level, flags, times, text, x)
     with torch.no_grad():
-        straight = net(x, level, flags, times, text)[:, order]
-        mixed = net(x[:, order], level[:, order], flags[:, order], times[:, order], text[:, order])
+        straight = net(*whole)[:, order]
+        mixed = net(*(part[:, order] for part in whole))
     torch.testing.assert_close(straight, mixed, atol=1e-4, rtol=1e-4)
+
+
+def test_the_nearest_observed_frames_are_mixed_by_nearness():
+    x = torch.tensor([10.0, 99, 20, 99, 99]).view(1, 5, 1, 1, 1)
+    observed = torch.tensor([[True, False, True, False, False]])
+    times = torch.tensor([[0.0, 1.0, 4.0, 5.0, 9.0]])
+    near, gap = nearest_observed(x, observed, times)
+    torch.testing.assert_close(
+        near.flatten(), torch.tensor([10, 12.5, 20, 20, 20]), atol=0.01, rtol=0
+    )
+    assert gap.tolist() == [[0, 1, 0, 1, 5]]
+    near, gap = nearest_observed(x, torch.zeros(1, 5), times)
+    assert not near.any() and bool(gap.isinf().all())
+
+
+def test_an_open_gate_keeps_what_stands_still(net):
+    shut = copy.deepcopy(net)
+    shut.keep.weight.data.zero_()
+    shut.keep.bias.data.zero_()
+    wide = copy.deepcopy(shut)
+    wide.keep.bias.data.fill_(1.0)
+    seen = Clip(torch.randn(1, 1, 4, 4, 6), (0,))
+    asked = request((1, 2), seen)
+    kept = model(wide, steps=8).sample(asked).frames
+    torch.testing.assert_close(kept, seen.frames.expand_as(kept), atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(model(shut, steps=8).sample(asked).frames, kept, atol=0.1)
+    alone = request((1, 2))  # nothing observed, nothing to keep
+    torch.testing.assert_close(
+        model(wide, steps=4).sample(alone).frames, model(shut, steps=4).sample(alone).frames
+    )
 
 
 def test_loss_counts_targets_only(net):

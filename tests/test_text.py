@@ -16,7 +16,6 @@ from longtake.prompts.text import WINDOW, Vocabulary, WordEncoder, plain, window
 from longtake.worlds.sky.state import ATTRIBUTES, WIDTH
 
 WORDINGS = json.loads((Path(__file__).parent / "data" / "wordings.json").read_text())
-MISREAD = pytest.mark.xfail(strict=True, reason="the encoder of 2,500 steps misreads it")
 DAY = ("morning", "noon", "afternoon")
 
 
@@ -51,7 +50,6 @@ def share(found: list[bool]) -> float:
     return sum(found) / len(found)
 
 
-@pytest.mark.xfail(strict=True, reason="measured 0.910: the claim of 0.95 does not hold yet")
 def test_unseen_wordings_are_understood(encoder: WordEncoder) -> None:
     right, false = tally(encoder)
     assert len(WORDINGS) >= 120
@@ -71,8 +69,8 @@ def test_unseen_wordings_are_understood(encoder: WordEncoder) -> None:
         ("not a cloud in the sky over the fields", "cover", "clear"),
         ("no wind", "speed", "slow"),
         ("the hills without rain", "weather", "dry"),
-        pytest.param("not the sea but the mountains", "land", "mountains", marks=MISREAD),
-        pytest.param("day turns to night", "time", "day", marks=MISREAD),
+        ("not the sea but the mountains", "land", "mountains"),
+        ("day turns to night", "time", "day"),
     ],
 )
 def test_order_and_negation_count(

@@ -84,7 +84,9 @@ class FlowModel:
             rows = [r.noise.clip(r.samples, r.targets, r.frame, use) for r in requests]
             return torch.cat(rows).to(device)
 
-        x = sampler(self.sampling.rule)(self._denoiser(scene), start, levels, draw)
+        shown = torch.cat([self._shown(s, r) for s, r in zip(scenes, requests, strict=True)])
+        denoise = self._denoiser(scene, shown.to(device))
+        x = sampler(self.sampling.rule)(denoise, start, levels, draw)
         rows = x.cpu().split([len(r.samples) for r in requests])
         return [Clip(row, r.targets) for row, r in zip(rows, requests, strict=True)]
 
@@ -107,16 +109,20 @@ class FlowModel:
                 rows = [place[index] for index in clip.at]
                 latents[:, rows] = clip.frames.to(latents)
                 observed[:, rows] = seen
-        if self.sampling.hold and request.observed is not None:
-            level = self.sampling.hold
-            noise = request.noise.clip(request.samples, at, request.frame, "hold")
-            held = (1 - level) * latents + level * noise
-            latents = torch.where(observed[:, :, None, None, None], held, latents)
         times = torch.tensor([index * request.interval for index in at], dtype=torch.float32)
         text = request.controls.at(at).get("text")
         if text is None:
             text = torch.zeros(len(at), self.net.shape.text)
         return Scene(latents, observed, times.expand(b, -1), text.float().expand(b, -1, -1))
+
+    def _shown(self, scene: Scene, request: ClipRequest) -> Tensor:
+        """The scene's latents with noise of level `hold` on observed frames."""
+        level = self.sampling.hold
+        if not level or request.observed is None:
+            return scene.latents
+        noise = request.noise.clip(request.samples, request.at, request.frame, "hold")
+        held = (1 - level) * scene.latents + level * noise
+        return torch.where(scene.observed[:, :, None, None, None], held, scene.latents)
 
     def _start(self, request: ClipRequest) -> Tensor:
         """Noise at the targets, or a given start part of the way to noise."""
@@ -127,24 +133,23 @@ class FlowModel:
         alpha, sigma = levels[0]
         return alpha * request.start.pick(request.targets).frames + sigma * noise
 
-    def _denoiser(self, scene: Scene) -> Denoise:
+    def _denoiser(self, scene: Scene, shown: Tensor) -> Denoise:
         """x0 of the targets, guided on text if asked."""
-        told = self._branch(scene)
+        told = self._branch(scene, shown)
         if self.sampling.guidance == 1 or not scene.text.any():
             return told
-        untold = self._branch(dataclasses.replace(scene, text=torch.zeros_like(scene.text)))
+        untold = self._branch(dataclasses.replace(scene, text=torch.zeros_like(scene.text)), shown)
         return guided([untold, told], chained(self.sampling.guidance))
 
-    def _branch(self, scene: Scene) -> Denoise:
-        b, t = scene.observed.shape
+    def _branch(self, scene: Scene, shown: Tensor) -> Denoise:
         targets = ~scene.observed
         flags = scene.observed.float()
 
         def denoise(x: Tensor, alpha: float, sigma: float) -> Tensor:
-            latents = scene.latents.clone()
+            latents = shown.clone()
             latents[targets] = x.flatten(0, 1)
             level = torch.where(scene.observed, self.sampling.hold, sigma)
-            velocity = self.net(latents, level, flags, scene.times, scene.text)
+            velocity = self.net(latents, level, flags, scene.times, scene.text, scene.latents)
             found = velocity[targets].reshape(x.shape)
             return x - sigma * found  # x = (1 - s) x0 + s e and v = e - x0
 
@@ -164,7 +169,7 @@ def flow_loss(
         level = torch.where(scene.observed, 0.0, drawn)
     s = level[:, :, None, None, None]
     x = (1 - s) * scene.latents + s * noise
-    velocity = net(x, level, scene.observed.float(), scene.times, scene.text)
+    velocity = net(x, level, scene.observed.float(), scene.times, scene.text, scene.latents)
     error = (velocity - (noise - scene.latents)).square().mean((2, 3, 4))
     targets = (~scene.observed).float()
     return (error * targets).sum(1) / targets.sum(1).clamp(min=1)

@@ -2,6 +2,8 @@
 
 Two scales (after the hourglass of Crowson et al. 2024, "HDiT"): outer blocks keep every latent place
 and mix along time there, inner blocks join 2x2 places and attend over all of space and time.
+At the end a gate may keep, place by place, what the nearest observed frames show: what stands still
+stays exactly the same from clip to clip.
 """
 
 from __future__ import annotations
@@ -36,6 +38,28 @@ def waves(x: Tensor, count: int, longest: float, shortest: float) -> Tensor:
     )
     angles = x.float()[..., None] * (2 * math.pi / periods)
     return torch.cat([angles.cos(), angles.sin()], -1)
+
+
+def nearest_observed(x: Tensor, observed: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
+    """What lies nearest in time among the observed frames, and how far off it is.
+
+    x (b, t, c, h, w), observed (b, t) bool, times (b, t) -> the last observed frame before and the
+    first one after, mixed by nearness, (b, t, c, h, w), zero where none is; seconds to the nearer
+    one (b, t), infinite where none is.
+    """
+    apart = times[:, None] - times[:, :, None]  # (b, t, s): from frame t to frame s
+    seen = observed.bool()[:, None]
+    far = torch.full_like(apart, math.inf)
+    before, last = torch.where(seen & (apart <= 0), -apart, far).min(-1)
+    after, first = torch.where(seen & (apart >= 0), apart, far).min(-1)
+    near = [1 / (gap + 1e-3) for gap in (before, after)]  # 0 where there is none
+    total = (near[0] + near[1]).clamp(min=1e-9)
+    row = torch.arange(len(x), device=x.device)[:, None]
+    mixed = [
+        (weight / total)[:, :, None, None, None] * x[row, place]
+        for weight, place in zip(near, (last, first), strict=True)
+    ]
+    return mixed[0] + mixed[1], torch.minimum(before, after)
 
 
 def rotate(x: Tensor, angles: Tensor) -> Tensor:
@@ -164,7 +188,7 @@ class SpaceTimeTransformer(nn.Module):
     def __init__(self, shape: DiTShape | None = None) -> None:
         super().__init__()
         self.shape = s = shape or DiTShape()
-        self.enter = nn.Linear(s.channels + 2 + 12, s.outer)
+        self.enter = nn.Linear(2 * s.channels + 2 + 4 + 12, s.outer)
         self.text = nn.Linear(s.text, s.inner)
         self.level = nn.Linear(32, s.inner)
         self.condition = nn.Linear(s.inner, s.inner)
@@ -183,18 +207,28 @@ class SpaceTimeTransformer(nn.Module):
             OuterBlock(s.outer, s.head, s.ratio) for _ in range(s.outer_blocks)
         )
         self.leave = nn.Linear(s.outer, s.channels)
-        for edge in (self.enter, self.text, self.level, self.leave, self.to_inner, self.to_outer):
+        self.keep = nn.Linear(s.outer, s.channels)
+        edges = (self.enter, self.text, self.level, self.leave, self.keep)
+        for edge in (*edges, self.to_inner, self.to_outer):
             edge.outer = True  # type: ignore[assignment]
-        for zero in (self.leave, self.to_inner, self.to_outer):
+        for zero in (self.leave, self.keep, self.to_inner, self.to_outer):
             nn.init.zeros_(zero.weight)
 
     def forward(
-        self, x: Tensor, level: Tensor, observed: Tensor, times: Tensor, text: Tensor
+        self,
+        x: Tensor,
+        level: Tensor,
+        observed: Tensor,
+        times: Tensor,
+        text: Tensor,
+        clean: Tensor,
     ) -> Tensor:
         """x (b, t, c, h, w) at noise `level` (b, t), flags `observed` (b, t), `times` (b, t) in seconds,
-        `text` (b, t, d) -> velocity (b, t, c, h, w); h and w even."""
+        `text` (b, t, d), `clean` (b, t, c, h, w) of which only observed frames are read
+        -> velocity (b, t, c, h, w); h and w even."""
         s = self.shape
         b, t, c, h, w = x.shape
+        near, gap = nearest_observed(clean, observed, times)
         times = (times - times.mean(1, keepdim=True)).clamp(-s.reach, s.reach)
         signal = waves(level, 16, 4.0, 0.02)
         cond = self.level(signal) + self.text(text)
@@ -205,7 +239,12 @@ class SpaceTimeTransformer(nn.Module):
 
         flags = torch.stack([observed, level], -1)[:, :, None].expand(b, t, h * w, 2)
         where = self._where(h, w, x.device).expand(b, t, -1, -1)
-        y = self.enter(torch.cat([x.flatten(3).transpose(2, 3), flags, where], -1).to(x.dtype))
+        fading = torch.exp(-gap[..., None] / gap.new_tensor([0.8, 4.0, 20.0, 100.0]))
+        known = torch.cat(
+            [near.flatten(3).transpose(2, 3), fading[:, :, None].expand(b, t, h * w, 4)], -1
+        )
+        tokens = [x.flatten(3).transpose(2, 3), flags, where, known]
+        y = self.enter(torch.cat(tokens, -1).to(x.dtype))
         along = time_angles(times, s.head // 2)
         for block in self.before:
             y = block(y, outer, along, (h, w))
@@ -218,8 +257,15 @@ class SpaceTimeTransformer(nn.Module):
         y = y + z.permute(0, 1, 2, 4, 3, 5, 6).reshape(y.shape)
         for block in self.after:
             y = block(y, outer, along, (h, w))
-        out = self.leave(F.rms_norm(y, y.shape[-1:]))
-        return out.transpose(2, 3).reshape(b, t, c, h, w).float()
+        y = F.rms_norm(y, y.shape[-1:])
+        out, kept = (
+            edge(y).transpose(2, 3).reshape(b, t, c, h, w).float()
+            for edge in (self.leave, self.keep)
+        )
+        # The velocity of a path to `near`: x = (1 - s) x0 + s e and v = e - x0 = (x - x0) / s.
+        kept = kept * gap.isfinite()[:, :, None, None, None]
+        still = (x - near) / level.clamp(min=0.05)[:, :, None, None, None]
+        return out + kept * (still - out)
 
     def _where(self, h: int, w: int, device: torch.device) -> Tensor:
         """(1, 1, h*w, 12): where a place is in the picture, in parts of its height and width."""
