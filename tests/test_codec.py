@@ -8,7 +8,7 @@ from torch import Tensor
 
 from longtake.codecs.kl import KLCodec
 from longtake.metrics import psnr
-from longtake.recipes.skies import BUILT_IN
+from longtake.recipes.skies import BUILT_IN, skies
 from longtake.recipes.skies.training import load_codec
 from longtake.worlds.sky import Change, Moment, Sky
 
@@ -58,10 +58,10 @@ def test_a_given_picture_is_fitted_and_a_moving_one_is_not(plain: KLCodec) -> No
 def test_windows_with_context_decode_as_the_whole(plain: KLCodec, size: tuple[int, int]) -> None:
     latents = plain.encode(sky(40, size))
     whole = plain.decode(latents)
-    assert plain.spec.context == (2, 2)
-    part = plain.decode(latents[:, 2:9])  # two more on either side than are kept
-    assert torch.allclose(part[:, 8:-8], whole[:, 16:28], atol=2e-5)
-    assert not torch.allclose(part[:, :8], whole[:, 8:16], atol=1e-3)
+    assert plain.spec.context == skies().stages[0].codec.spec.context == (3, 3)
+    part = plain.decode(latents[:, 1:9])  # three more on either side than are kept
+    assert torch.allclose(part[:, 12:-12], whole[:, 16:24], atol=2e-5)
+    assert not torch.allclose(part[:, :12], whole[:, 4:16], atol=1e-3)
 
 
 def test_groups_are_encoded_alone(plain: KLCodec) -> None:

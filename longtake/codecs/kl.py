@@ -97,6 +97,38 @@ class KLTraining:
         }
 
 
+class SmoothTraining:
+    """Losses of the decoder alone: as above, on latents that are a little wrong.
+
+    Half of the clips get noise of up to `noise` times the latents' spread, another for every latent
+    frame, as a clip model leaves it; and the change from one group of frames to the next counts
+    `border` times, since groups are encoded apart and would be seen to beat.
+    """
+
+    def __init__(self, net: Autoencoder, noise: float = 0.25, border: float = 4.0) -> None:
+        self.net, self.noise, self.border = net, noise, border
+
+    def __call__(self, video: Tensor) -> Mapping[str, Tensor]:
+        """(b, t, 3, h, w) in [0, 1] -> named losses."""
+        truth, b = video * 2 - 1, len(video)
+        with torch.autocast(truth.device.type, dtype=torch.bfloat16):
+            with torch.no_grad():
+                latents, _ = self.net.encoder(truth)
+            amount = torch.rand(b, device=truth.device) * self.noise * latents.std()
+            amount = amount * (torch.rand_like(amount) < 0.5)
+            noise = torch.randn_like(latents) * amount.view(b, 1, 1, 1, 1)
+            error = self.net.decoder(latents + noise) - truth
+        changes = error.diff(dim=1).abs().mean((0, 2, 3, 4))
+        stride = self.net.shape.stride
+        weights = torch.ones_like(changes)
+        weights[stride - 1 :: stride] = self.border
+        return {
+            "pixels": 0.5 * error.abs().mean() + 8 * error.square().mean(),
+            "edges": 0.3 * (_steps(error, -1) + _steps(error, -2)),
+            "change": 1.5 * (changes * weights).mean(),
+        }
+
+
 def _steps(x: Tensor, dim: int) -> Tensor:
     """Mean size of the steps between neighbours along `dim`."""
     return x.diff(dim=dim).abs().mean()

@@ -20,7 +20,7 @@ class AutoencoderShape:
 
     down = 16
     patch = 4
-    context = (2, 2)  # two temporal filters of three taps
+    context = (3, 3)  # three temporal filters of three taps
 
 
 class ChannelNorm(nn.Module):
@@ -130,6 +130,7 @@ class Decoder(nn.Module):
         self.middle_time = TimeMix(middle)
         self.middle = nn.Sequential(*(WideBlock(middle) for _ in range(shape.blocks[1] + 1)))
         self.to_fine = nn.Conv2d(middle, 4 * fine, 1)
+        self.fine_time = TimeMix(fine)
         self.fine = nn.Sequential(*(ConvBlock(fine) for _ in range(shape.blocks[0] + 1)))
         self.leave = nn.Sequential(
             ChannelNorm(fine), nn.Conv2d(fine, 3 * shape.stride * shape.patch**2, 3, padding=1)
@@ -141,7 +142,7 @@ class Decoder(nn.Module):
         x = latents.flatten(0, 1).contiguous(memory_format=torch.channels_last)
         x = self.coarse(self.coarse_time(self.enter(x), s))
         x = self.middle(self.middle_time(F.pixel_shuffle(self.to_middle(x), 2), s))
-        x = self.fine(F.pixel_shuffle(self.to_fine(x), 2))
+        x = self.fine(self.fine_time(F.pixel_shuffle(self.to_fine(x), 2), s))
         x = F.pixel_shuffle(self.leave(x), self.shape.patch).float()
         return x.reshape(b, s * self.shape.stride, 3, *x.shape[-2:])
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 VERSION = 1  # of the code between weights and pixels: raise it when a change of code changes films
 WINDOW = 16  # latent frames it was trained on
+CONTEXT = (3, 3)  # latent frames the decoder looks to either side, `AutoencoderShape.context`
 FITS = 10  # steps that draw a given picture's latent nearer to it: 0.3 to 0.5 dB, half a second
 BUILT_IN = Path(__file__).parents[2] / "weights"
 
@@ -57,7 +58,7 @@ def skies(
         shape["channels"],
         16,
         shape["stride"],
-        (2, 2),
+        CONTEXT,
         fingerprint([VERSION, file_fingerprint(codec_file)]),
     )
     knobs = (steps, guidance, hold, first, sure, rule)

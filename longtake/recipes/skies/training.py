@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from longtake.codecs.kl import KLCodec, KLTraining
+from longtake.codecs.kl import KLCodec, KLTraining, SmoothTraining
 from longtake.errors import InputError, nearest
 from longtake.keys import file_fingerprint
 from longtake.models.diffusion import Scene, flow_loss
@@ -27,7 +27,7 @@ from longtake.nets.autoencoder import Autoencoder, AutoencoderShape
 from longtake.nets.dit import DiTShape, SpaceTimeTransformer
 from longtake.recipes.skies import data
 from longtake.recipes.skies.parts import read, save
-from longtake.train import Logged, Schedule, fit
+from longtake.train import Batches, Logged, Schedule, fit
 from longtake.video import read_video
 from longtake.worlds.sky import Sky
 
@@ -39,7 +39,7 @@ class Making:
     folder: Path
     film: Tensor | None = None  # (t, 3, h, w) uint8 at 10 frames/s, about 144 pixels high
     device: str = "cpu"
-    codec_minutes: float = 15
+    codec_minutes: float = 90
     takes: int = 1200
     minutes: float = 60
     clips: int = 16
@@ -68,19 +68,25 @@ def make(making: Making) -> Iterator[Logged]:
 
 
 def make_codec(making: Making) -> Iterator[Logged]:
-    """Trains the autoencoder on crops of the world, of the film and of stills."""
+    """Trains the autoencoder on crops of the world, of the film and of stills; then its decoder alone."""
     torch.manual_seed(making.seed)
     net = Autoencoder().to(making.device, memory_format=torch.channels_last)
     world = _pool(400, making.seed)
     film = world if making.film is None else making.film
 
-    def batch(step: int) -> Tensor:
-        rng = np.random.default_rng([making.seed, step])
-        clips = [_crop(rng, world, film) for _ in range(8)]
-        return torch.stack(clips).to(making.device) / 255
+    def batches(length: int) -> Batches:
+        def batch(step: int) -> Tensor:
+            rng = np.random.default_rng([making.seed, length, step])
+            clips = [_crop(rng, world, film, length) for _ in range(128 // length)]
+            return torch.stack(clips).to(making.device) / 255
 
-    schedule = Schedule(10**6, rate=3e-3, minutes=making.codec_minutes, ema=0.998)
-    yield from fit(net, KLTraining(net, 5e-4), batch, schedule, making.folder / "codec")
+        return batch
+
+    whole = Schedule(10**6, rate=3e-3, minutes=0.8 * making.codec_minutes, ema=0.998)
+    yield from fit(net, KLTraining(net, 5e-4), batches(16), whole, making.folder / "codec")
+    smooth = Schedule(10**6, rate=1.5e-3, minutes=0.2 * making.codec_minutes, ema=0.998)
+    losses = SmoothTraining(net)
+    yield from fit(net.decoder, losses, batches(24), smooth, making.folder / "decoder")
     save_codec(net, world, making.folder / "skies_codec.safetensors")
 
 
@@ -167,15 +173,13 @@ def _pool(count: int, seed: int) -> Tensor:
     return torch.stack(clips)
 
 
-def _crop(rng: np.random.Generator, world: Tensor, film: Tensor) -> Tensor:
-    """(16, 3, 64, 64): a world clip, a film clip, or one frame held still."""
-    style, begin = rng.random(), int(rng.integers(0, 9))
-    if style < 0.45:
-        clip = world[int(rng.integers(len(world))), begin : begin + 16]
-    else:
-        clip = film.flatten(0, -4)[int(rng.integers(len(film) - 16)) :][:16]
+def _crop(rng: np.random.Generator, world: Tensor, film: Tensor, length: int) -> Tensor:
+    """(length, 3, 64, 64): a world clip, a film clip, or one frame held still."""
+    style = rng.random()
+    source = world[int(rng.integers(len(world)))] if style < 0.45 else film.flatten(0, -4)
+    clip = source[int(rng.integers(len(source) - length + 1)) :][:length]
     if style < 0.04 or style > 0.66:  # photographs come as stills
-        clip = clip[:1].expand(16, -1, -1, -1)
+        clip = clip[:1].expand(length, -1, -1, -1)
     side = 128 if style >= 0.45 and rng.random() < 0.6 else 64
     top, left = (int(rng.integers(0, extent - side + 1)) for extent in clip.shape[-2:])
     clip = clip[..., top : top + side, left : left + side].float()
