@@ -37,7 +37,7 @@ def skies(
     guidance: float = 1.0,
     hold: float = 0.05,
     first: int = 24,
-    sure: float = 1.0,
+    sure: float = 2.5,
     rule: str = "euler",
     weights: str = "",
     device: str = "cpu",
