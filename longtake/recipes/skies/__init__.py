@@ -32,9 +32,9 @@ BUILT_IN = Path(__file__).parents[2] / "weights"
 
 def skies(
     *,
-    scheme: str = "long-range:window=16,step=8",
+    scheme: str = "unified:window=16,step=8",
     steps: int = 8,
-    guidance: float = 1.0,
+    guidance: float = 2.0,
     hold: float = 0.05,
     first: int = 24,
     sure: float = 2.5,
