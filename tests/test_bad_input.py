@@ -200,6 +200,11 @@ SYSTEMS = [
         ("steps=x", "steps=x is not a whole number (--set); try steps=8"),
         ("hold=nan", "hold=nan is not a finite number (--set); try hold=0.05"),
         ("guidance=inf", "guidance=inf is not a finite number (--set)"),
+        ("rule=eulr", "unknown sampler 'eulr' (sampler); try euler"),
+        ("steps=1000000000", "steps=1000000000 (sampling); try steps=8"),
+        ("first=0", "first=0 (--set); try first=24"),
+        ("shift=0", "shift=0.0 (sampling); try above 0"),
+        ("guidance=1e308", "guidance=1e+308 (sampling); try"),
         ("device=cuda", "the device is no knob (--set device); try --device cuda"),
         ("steps", "'steps' turns no knob"),
         ("weights=nowhere", "weights are missing (nowhere/skies_codec.safetensors)"),
@@ -307,10 +312,7 @@ def test_bad_input_is_refused_before_weights_are_read(
     ("words", "line"),
     [
         (("--device", "cuda:99"), "no device 'cuda:99' here (--device); try --device cpu"),
-        (("--set", "rule=eulr"), "unknown sampler 'eulr' (sampler); try euler"),
-        (("--set", "steps=1000000000"), "steps=1000000000 (sampling); try steps=8"),
         (("--set", "weights=w-not-numbers"), "weights that are not finite numbers"),
-        (("--set", "guidance=1e308"), "guidance=1e+308 (sampling); try"),
     ],
     ids=name_of,
 )

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
 
 from longtake.codecs.kl import KLCodec
+from longtake.errors import InputError
 from longtake.metrics import psnr
+from longtake.nets.autoencoder import AutoencoderShape, lapped
 from longtake.recipes.skies import BUILT_IN, skies
+from longtake.recipes.skies.parts import read, save
 from longtake.recipes.skies.training import load_codec
 from longtake.worlds.sky import Change, Moment, Sky
 
@@ -58,10 +64,58 @@ def test_a_given_picture_is_fitted_and_a_moving_one_is_not(plain: KLCodec) -> No
 def test_windows_with_context_decode_as_the_whole(plain: KLCodec, size: tuple[int, int]) -> None:
     latents = plain.encode(sky(40, size))
     whole = plain.decode(latents)
-    assert plain.spec.context == skies().stages[0].codec.spec.context == (3, 3)
-    part = plain.decode(latents[:, 1:9])  # three more on either side than are kept
-    assert torch.allclose(part[:, 12:-12], whole[:, 16:24], atol=2e-5)
-    assert not torch.allclose(part[:, :12], whole[:, 4:16], atol=1e-3)
+    assert plain.spec.context == skies().stages[0].codec.spec.context == (4, 4)
+    part = plain.decode(latents[:, :10])  # four more on either side than are kept
+    assert torch.allclose(part[:, 16:-16], whole[:, 16:24], atol=2e-5)
+    inner = plain.decode(latents[:, 1:10])
+    assert not torch.allclose(inner[:, :12], whole[:, 4:16], atol=1e-3)
+
+
+@pytest.mark.parametrize(("stride", "lap"), [(4, 2), (4, 1), (4, 0), (5, 2)])
+@pytest.mark.parametrize("groups", [1, 2, 3, 7])
+def test_laps_share_frames_out_to_one(stride: int, lap: int, groups: int) -> None:
+    starts = stride * torch.arange(groups)[:, None]
+    frames = starts + torch.arange(-lap, stride + lap)  # every group's frames, by their numbers
+    made = lapped(frames[None].double(), lap)[0]
+    assert torch.allclose(made, torch.arange(stride * groups).double())
+
+
+def test_laps_spread_what_groups_disagree_by() -> None:
+    groups = torch.zeros(1, 4, 8, 1)
+    groups[:, 2:] = 1.0
+    jumps = lapped(groups, 2)[0, :, 0].diff()
+    assert torch.allclose(jumps[jumps > 0], torch.full((5,), 0.2))
+    assert float(lapped(groups, 0).diff(dim=1).max()) == 1.0
+
+
+def test_no_lap_is_longer_than_what_it_laps_over() -> None:
+    with pytest.raises(ValueError, match="lap=3"):
+        AutoencoderShape(lap=3)
+
+
+def test_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    shape, state = read(FILE)
+    sizes = AutoencoderShape(
+        **{k: tuple(v) if isinstance(v, list) else v for k, v in shape.items()}
+    )
+    for name, odd in {
+        "lap": dataclasses.replace(sizes, lap=1),
+        "tensor": sizes,
+    }.items():
+        path = tmp_path / f"{name}.safetensors"
+        if name == "tensor":
+            del state["mean"]
+        save(state, path, odd)
+        with pytest.raises(InputError, match="another kind"):
+            load_codec(path)
+
+
+def test_groups_do_not_beat(plain: KLCodec) -> None:
+    video = sky(48)
+    made = plain.decode(plain.encode(video))[0]
+    changes = made.diff(dim=0).abs().mean((1, 2, 3))
+    border = changes[3::4].mean()
+    assert 0.7 < float(border / changes.mean()) < 1.15
 
 
 def test_groups_are_encoded_alone(plain: KLCodec) -> None:

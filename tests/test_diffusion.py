@@ -11,7 +11,8 @@ import torch
 from longtake.clip import Clip, ClipRequest, ClipSpec, Noise
 from longtake.controls import Clock, Controls, Cue
 from longtake.errors import FitError
-from longtake.models.diffusion import FlowModel, Sampling, Scene, flow_loss
+from longtake.models.diffusion import FlowModel, Scene, flow_loss
+from longtake.models.samplers import Sampling
 from longtake.nets.dit import DiTShape, SpaceTimeTransformer, nearest_observed
 
 SHAPE = DiTShape(channels=4, text=3, outer=32, inner=64, outer_blocks=1, inner_blocks=2, head=16)

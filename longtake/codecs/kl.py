@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from longtake.clip import CodecSpec
-from longtake.nets.autoencoder import Autoencoder
+from longtake.nets.autoencoder import Autoencoder, Decoder
 
 
 class KLCodec:
@@ -88,45 +88,32 @@ class KLTraining:
             mean, logvar = self.net.encoder(truth)
             sample = mean + torch.randn_like(mean) * (0.5 * logvar).exp()
             made = self.net.decoder(sample)
-        error = made - truth
-        return {
-            "pixels": 0.5 * error.abs().mean() + 8 * error.square().mean(),
-            "edges": 0.3 * (_steps(error, -1) + _steps(error, -2)),
-            "change": _steps(error, 1),
-            "kl": self.kl * 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean(),
-        }
+        spread = (mean.square() + logvar.exp() - 1 - logvar).mean()
+        return _apart(made, truth) | {"kl": self.kl * 0.5 * spread}
 
 
-class SmoothTraining:
-    """Losses of the decoder alone: as above, on latents that are a little wrong.
+class DecoderTraining:
+    """Losses of a decoder alone, on latents that are a little wrong, as a clip model leaves them."""
 
-    Half of the clips get noise of up to `noise` times the latents' spread, another for every latent
-    frame, as a clip model leaves it; and the change from one group of frames to the next counts
-    `border` times, since groups are encoded apart and would be seen to beat.
-    """
+    def __init__(self, decoder: Decoder) -> None:
+        self.decoder = decoder
 
-    def __init__(self, net: Autoencoder, noise: float = 0.25, border: float = 4.0) -> None:
-        self.net, self.noise, self.border = net, noise, border
+    def __call__(self, pair: tuple[Tensor, Tensor]) -> Mapping[str, Tensor]:
+        """Clips (b, t, 3, h, w) in [0, 1] and latents (b, s, c, h/16, w/16), not normalised -> named losses."""
+        video, latents = pair
+        with torch.autocast(video.device.type, dtype=torch.bfloat16):
+            made = self.decoder(latents)
+        return _apart(made, video * 2 - 1)
 
-    def __call__(self, video: Tensor) -> Mapping[str, Tensor]:
-        """(b, t, 3, h, w) in [0, 1] -> named losses."""
-        truth, b = video * 2 - 1, len(video)
-        with torch.autocast(truth.device.type, dtype=torch.bfloat16):
-            with torch.no_grad():
-                latents, _ = self.net.encoder(truth)
-            amount = torch.rand(b, device=truth.device) * self.noise * latents.std()
-            amount = amount * (torch.rand_like(amount) < 0.5)
-            noise = torch.randn_like(latents) * amount.view(b, 1, 1, 1, 1)
-            error = self.net.decoder(latents + noise) - truth
-        changes = error.diff(dim=1).abs().mean((0, 2, 3, 4))
-        stride = self.net.shape.stride
-        weights = torch.ones_like(changes)
-        weights[stride - 1 :: stride] = self.border
-        return {
-            "pixels": 0.5 * error.abs().mean() + 8 * error.square().mean(),
-            "edges": 0.3 * (_steps(error, -1) + _steps(error, -2)),
-            "change": 1.5 * (changes * weights).mean(),
-        }
+
+def _apart(made: Tensor, truth: Tensor) -> dict[str, Tensor]:
+    """How far a clip in [-1, 1] is from its truth."""
+    error = made - truth
+    return {
+        "pixels": 0.5 * error.abs().mean() + 8 * error.square().mean(),
+        "edges": 0.3 * (_steps(error, -1) + _steps(error, -2)),
+        "change": 1.5 * _steps(error, 1),
+    }
 
 
 def _steps(x: Tensor, dim: int) -> Tensor:

@@ -14,32 +14,10 @@ import torch
 from torch import Tensor
 
 from longtake.clip import Clip, ClipRequest, ClipSpec
-from longtake.errors import FitError, InputError
+from longtake.errors import FitError
 from longtake.models.guidance import chained, guided
-from longtake.models.samplers import Denoise, flow_levels, sampler, tail
+from longtake.models.samplers import Denoise, Sampling, sampler, tail
 from longtake.nets.dit import SpaceTimeTransformer
-
-_MOST_STEPS = 10_000
-_MOST_GUIDANCE = 1000.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Sampling:
-    """How a flow is followed. guidance: on text, 1 for none. hold: noise level of observed frames."""
-
-    steps: int = 8
-    rule: str = "euler"
-    shift: float = 1.0
-    guidance: float = 1.0
-    hold: float = 0.0
-
-    def __post_init__(self) -> None:
-        sampler(self.rule)
-        if not 1 <= self.steps <= _MOST_STEPS:
-            raise InputError(f"steps={self.steps}", "sampling", f"steps=8, at most {_MOST_STEPS}")
-        if not abs(self.guidance) <= _MOST_GUIDANCE:  # false for nan as well
-            what, hint = f"guidance={self.guidance}", f"guidance=2, at most {_MOST_GUIDANCE}"
-            raise InputError(what, "sampling", hint)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +56,7 @@ class FlowModel:
             )
         )
         start = torch.cat([self._start(request) for request in requests]).to(device)
-        levels = tail(flow_levels(self.sampling.steps, self.sampling.shift), requests[0].strength)
+        levels = tail(self.sampling.levels, requests[0].strength)
 
         def draw(use: str) -> Tensor:
             rows = [r.noise.clip(r.samples, r.targets, r.frame, use) for r in requests]
@@ -129,7 +107,7 @@ class FlowModel:
         noise = request.noise.clip(request.samples, request.targets, request.frame)
         if request.start is None:
             return noise
-        levels = tail(flow_levels(self.sampling.steps, self.sampling.shift), request.strength)
+        levels = tail(self.sampling.levels, request.strength)
         alpha, sigma = levels[0]
         return alpha * request.start.pick(request.targets).frames + sigma * noise
 

@@ -8,19 +8,23 @@ Along any path the probability flow is dx = x0 dalpha + eps dsigma, with eps = (
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Protocol
 
 from longtake.errors import InputError, nearest
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 Level = tuple[float, float]  # (alpha, sigma)
 Levels = Sequence[Level]
-Denoise = Callable[[Tensor, float, float], Tensor]  # (x, alpha, sigma) -> estimate of x0, like x
-Draw = Callable[[str], Tensor]  # use -> standard normal like x, by frame: see clip.Noise
+Denoise = Callable[
+    ["Tensor", float, float], "Tensor"
+]  # (x, alpha, sigma) -> estimate of x0, like x
+Draw = Callable[[str], "Tensor"]  # use -> standard normal like x, by frame: see clip.Noise
 
 
 class Sampler(Protocol):
@@ -164,6 +168,42 @@ def karras_levels(
     span = max(len(_times(steps)) - 2, 1)
     sigmas = ((high + n / span * (low - high)) ** rho for n in range(steps))
     return (*((1.0, sigma) for sigma in sigmas), (1.0, 0.0))
+
+
+_MOST_STEPS = 10_000
+_MOST_GUIDANCE = 1000.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+    """How a flow is followed, checked without torch so that a plan can refuse it.
+
+    rule: of `SAMPLERS`. steps, shift: see `flow_levels`. guidance: on text, 1 for none. hold: noise
+    level of observed frames.
+    """
+
+    steps: int = 8
+    rule: str = "euler"
+    shift: float = 1.0
+    guidance: float = 1.0
+    hold: float = 0.0
+
+    def __post_init__(self) -> None:
+        sampler(self.rule)
+        if not 1 <= self.steps <= _MOST_STEPS:
+            raise InputError(f"steps={self.steps}", "sampling", f"steps=8, at most {_MOST_STEPS}")
+        if not 0 < self.shift < math.inf:  # false for nan as well
+            raise InputError(f"shift={self.shift}", "sampling", "above 0, 1 for none")
+        if not abs(self.guidance) <= _MOST_GUIDANCE:
+            what, hint = f"guidance={self.guidance}", f"guidance=2, at most {_MOST_GUIDANCE}"
+            raise InputError(what, "sampling", hint)
+        if not 0 <= self.hold < 1:
+            raise InputError(f"hold={self.hold}", "sampling", "hold=0.05")
+
+    @property
+    def levels(self) -> Levels:
+        """From noise to data."""
+        return flow_levels(self.steps, self.shift)
 
 
 def tail(levels: Levels, strength: float) -> Levels:

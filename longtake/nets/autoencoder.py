@@ -11,16 +11,24 @@ from torch.nn import functional as F
 
 @dataclasses.dataclass(frozen=True)
 class AutoencoderShape:
-    """Sizes: `stride` frames and 16x16 pixels become one latent of `channels` numbers."""
+    """Sizes: `stride` frames and 16x16 pixels become one latent of `channels` numbers.
+
+    lap: frames past its own ones that a latent frame decodes to on either side; see `lapped`.
+    """
 
     channels: int = 32
     stride: int = 4
+    lap: int = 2
     widths: tuple[int, int, int] = (72, 128, 192)  # at 1/4, 1/8 and 1/16 of the picture
     blocks: tuple[int, int, int] = (2, 2, 3)
 
     down = 16
     patch = 4
-    context = (3, 3)  # three temporal filters of three taps
+    context = (4, 4)  # three temporal filters of three taps, and the neighbour that laps over
+
+    def __post_init__(self) -> None:
+        if not 0 <= 2 * self.lap <= self.stride:
+            raise ValueError(f"lap={self.lap} over groups of {self.stride}")
 
 
 class ChannelNorm(nn.Module):
@@ -133,7 +141,8 @@ class Decoder(nn.Module):
         self.fine_time = TimeMix(fine)
         self.fine = nn.Sequential(*(ConvBlock(fine) for _ in range(shape.blocks[0] + 1)))
         self.leave = nn.Sequential(
-            ChannelNorm(fine), nn.Conv2d(fine, 3 * shape.stride * shape.patch**2, 3, padding=1)
+            ChannelNorm(fine),
+            nn.Conv2d(fine, 3 * (shape.stride + 2 * shape.lap) * shape.patch**2, 3, padding=1),
         )
 
     def forward(self, latents: Tensor) -> Tensor:
@@ -144,7 +153,29 @@ class Decoder(nn.Module):
         x = self.middle(self.middle_time(F.pixel_shuffle(self.to_middle(x), 2), s))
         x = self.fine(self.fine_time(F.pixel_shuffle(self.to_fine(x), 2), s))
         x = F.pixel_shuffle(self.leave(x), self.shape.patch).float()
-        return x.reshape(b, s * self.shape.stride, 3, *x.shape[-2:])
+        return lapped(x.reshape(b, s, -1, 3, *x.shape[-2:]), self.shape.lap)
+
+
+def lapped(groups: Tensor, lap: int) -> Tensor:
+    """(b, s, lap + stride + lap, ...) -> (b, s*stride, ...): each group fades into the next over 2*lap frames.
+
+    Groups made apart never agree to the pixel; what they differ by is spread over the frames about
+    their border instead of showing as a beat. An end that has no neighbour is the group's own.
+    """
+    if not lap:
+        return groups.flatten(1, 2)
+    stride = groups.shape[2] - 2 * lap
+    rise = torch.arange(1, 2 * lap + 1, device=groups.device) / (2 * lap + 1)
+    rise = rise.view(-1, *[1] * (groups.ndim - 3)).to(groups)
+    whole = groups[:, :, lap : lap + stride].flatten(1, 2)
+    if groups.shape[1] == 1:
+        return whole
+    # 2*lap frames about each inner border: the end of one group and the beginning of the next.
+    faded = groups[:, :-1, stride:] * rise.flip(0) + groups[:, 1:, : 2 * lap] * rise
+    middle = groups[:, 1:-1, 2 * lap : stride]  # frames that no neighbour reaches
+    inner = torch.cat([faded[:, :-1], middle], 2).flatten(1, 2)
+    ends = stride - lap
+    return torch.cat([whole[:, :ends], inner, faded[:, -1], whole[:, -ends:]], 1)
 
 
 class Autoencoder(nn.Module):

@@ -8,6 +8,7 @@ Data: the world `sky`, and Big Buck Bunny (CC BY 3.0, Blender Foundation) so tha
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from longtake.clip import ClipSpec, CodecSpec
 from longtake.errors import InputError
 from longtake.keys import file_fingerprint, fingerprint
+from longtake.models.samplers import Sampling
 from longtake.recipes.skies.parts import Words, sizes
 from longtake.schemes import find_scheme
 from longtake.system import Part, Stage, System
@@ -25,15 +27,16 @@ if TYPE_CHECKING:
 
 VERSION = 1  # of the code between weights and pixels: raise it when a change of code changes films
 WINDOW = 16  # latent frames it was trained on
-CONTEXT = (3, 3)  # latent frames the decoder looks to either side, `AutoencoderShape.context`
+CONTEXT = (4, 4)  # latent frames the decoder looks to either side, `AutoencoderShape.context`
 FITS = 10  # steps that draw a given picture's latent nearer to it: 0.3 to 0.5 dB, half a second
 BUILT_IN = Path(__file__).parents[2] / "weights"
 
 
 def skies(
     *,
-    scheme: str = "unified:window=16,step=8",
+    scheme: str = "unified:window=16,step=8,spacing=4,joins=none",
     steps: int = 8,
+    shift: float = 2.0,
     guidance: float = 2.0,
     hold: float = 0.05,
     first: int = 24,
@@ -42,15 +45,15 @@ def skies(
     weights: str = "",
     device: str = "cpu",
 ) -> System:
-    """The built-in system. steps, rule: of the sampler; hold: noise level of observed frames.
+    """The built-in system. steps, rule, shift: of the sampler; hold: noise level of observed frames.
 
+    shift: how much denser steps lie where noise is strong; it leaves less noise to the last of few steps.
     first, sure: steps and guidance of a frame that observes nothing, the first of a take.
     """
-    for name, count in (("steps", steps), ("first", first)):
-        if count < 1:
-            raise InputError(f"{name}={count}", "--set", f"{name}=8")
-    if not 0 <= hold < 1:
-        raise InputError(f"hold={hold}", "--set", "hold=0.05")
+    if first < 1:
+        raise InputError(f"first={first}", "--set", "first=24")
+    picture = Sampling(steps=first, rule=rule, guidance=sure)
+    clip = Sampling(steps=steps, rule=rule, shift=shift, guidance=guidance, hold=hold)
     folder = Path(weights) if weights else BUILT_IN
     codec_file, model_file = folder / "skies_codec.safetensors", folder / "skies.safetensors"
     shape, net = sizes(codec_file), sizes(model_file)
@@ -61,7 +64,7 @@ def skies(
         CONTEXT,
         fingerprint([VERSION, file_fingerprint(codec_file)]),
     )
-    knobs = (steps, guidance, hold, first, sure, rule)
+    knobs = [*dataclasses.astuple(picture), *dataclasses.astuple(clip)]
     model = ClipSpec(
         WINDOW,
         (shape["channels"], None, None),
@@ -75,13 +78,11 @@ def skies(
         return load_codec(codec_file, device, FITS)
 
     def make_model() -> ClipModel:
-        from longtake.models.diffusion import FlowModel, Sampling
+        from longtake.models.diffusion import FlowModel
         from longtake.models.wrappers import PictureFirst
         from longtake.recipes.skies.training import load_net
 
         net = load_net(model_file, device)
-        picture = Sampling(steps=first, rule=rule, guidance=sure)
-        clip = Sampling(steps=steps, rule=rule, guidance=guidance, hold=hold)
         return PictureFirst(FlowModel(net, model, picture), FlowModel(net, model, clip))
 
     stage = Stage(

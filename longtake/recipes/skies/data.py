@@ -176,15 +176,15 @@ def watch(rng: np.random.Generator, t: int) -> np.ndarray:
     if t == 1:
         return observed
     style, some = rng.random(), int(rng.integers(1, t))
-    if style < 0.08:
+    if style < 0.06:
         pass
-    elif style < 0.18:
+    elif style < 0.14:
         observed[0] = True
-    elif style < 0.52:
+    elif style < 0.44:
         observed[:some] = True
-    elif style < 0.62:
+    elif style < 0.5:
         observed[some:] = True
-    elif style < 0.77:
+    elif style < 0.85:
         first = int(rng.integers(1, t - 1))
         last = int(rng.integers(1, t - first))
         observed[:first] = observed[t - last :] = True

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,6 +84,16 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             whole = state[name.removesuffix(ROWS)]
             whole.mul_(scale.float().view(-1, *[1] * (whole.ndim - 1)))
     return shape, state
+
+
+@contextlib.contextmanager
+def fitting(path: Path) -> Iterator[None]:
+    """Turns a network's complaints over sizes or tensors into an InputError that names the file."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        first = str(error).strip().partition("\n")[0]
+        raise InputError(f"weights of another kind: {first}", str(path), HINT) from error
 
 
 def save(state: Mapping[str, Tensor], path: Path, shape: Any, *, rows: bool = False) -> None:

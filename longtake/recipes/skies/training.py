@@ -2,7 +2,7 @@
 
     longtake train skies --data sky --run skies.training --minutes 60 [--set film=bbb.mp4]
 
-Every stage continues where it stopped. The film, if given, teaches the codec real pictures and the
+The decoder comes twice: with its encoder, and at the end on latents as the transformer leaves them. Every stage continues where it stopped. The film, if given, teaches the codec real pictures and the
 transformer to go on from them.
 """
 
@@ -17,29 +17,34 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from longtake.codecs.kl import KLCodec, KLTraining, SmoothTraining
+from longtake.clip import Clip, ClipRequest, ClipSpec, Noise
+from longtake.codecs.kl import DecoderTraining, KLCodec, KLTraining
+from longtake.controls import Controls
 from longtake.errors import InputError, nearest
 from longtake.keys import file_fingerprint
-from longtake.models.diffusion import Scene, flow_loss
+from longtake.models.diffusion import FlowModel, Scene, flow_loss
+from longtake.models.samplers import Sampling
 from longtake.nets.autoencoder import Autoencoder, AutoencoderShape
 from longtake.nets.dit import DiTShape, SpaceTimeTransformer
 from longtake.recipes.skies import data
-from longtake.recipes.skies.parts import read, save
-from longtake.train import Batches, Logged, Schedule, fit
+from longtake.recipes.skies.crops import FPS, Crops, stretches
+from longtake.recipes.skies.parts import fitting, read, save
+from longtake.train import Logged, Schedule, fit
 from longtake.video import read_video
-from longtake.worlds.sky import Sky
+
+CODEC, MODEL = "skies_codec.safetensors", "skies.safetensors"
 
 
 @dataclasses.dataclass(frozen=True)
 class Making:
-    """The knobs of a training: minutes of each stage, takes rendered, clips in a batch."""
+    """The knobs of a training: minutes of each stage, takes and stretches rendered, clips in a batch."""
 
     folder: Path
     film: Tensor | None = None  # (t, 3, h, w) uint8 at 10 frames/s, about 144 pixels high
     device: str = "cpu"
     codec_minutes: float = 90
+    stretches: int = 400
     takes: int = 1200
     minutes: float = 60
     clips: int = 16
@@ -65,34 +70,96 @@ def make(making: Making) -> Iterator[Logged]:
     yield from make_codec(making)
     make_latents(making, range(making.takes))
     yield from make_model(making)
+    yield from make_decoder(making)
 
 
 def make_codec(making: Making) -> Iterator[Logged]:
-    """Trains the autoencoder on crops of the world, of the film and of stills; then its decoder alone."""
+    """Trains the autoencoder on crops of the world, of the film and of stills."""
     torch.manual_seed(making.seed)
     net = Autoencoder().to(making.device, memory_format=torch.channels_last)
-    world = _pool(400, making.seed)
-    film = world if making.film is None else making.film
+    crops = _crops(making)
 
-    def batches(length: int) -> Batches:
-        def batch(step: int) -> Tensor:
-            rng = np.random.default_rng([making.seed, length, step])
-            clips = [_crop(rng, world, film, length) for _ in range(128 // length)]
-            return torch.stack(clips).to(making.device) / 255
+    def batch(step: int) -> Tensor:
+        rng = np.random.default_rng([making.seed, step])
+        clips = [crops.clip(rng, 16) for _ in range(8)]
+        return torch.stack(clips).to(making.device)
 
-        return batch
+    schedule = Schedule(10**6, rate=3e-3, minutes=0.6 * making.codec_minutes, ema=0.998)
+    yield from fit(net, KLTraining(net, 5e-4), batch, schedule, making.folder / "codec")
+    codec = KLCodec(net, torch.zeros(net.shape.channels), torch.ones(net.shape.channels), "")
+    sample = [codec.encode(clip[None, :16].float() / 255)[0] for clip in crops.world[:200]]
+    flat = torch.cat(sample).transpose(0, 1).flatten(1)
+    # One scale for all channels: those that carry little stay small, as detail should.
+    scale = torch.full_like(flat[:, 0], 1 / float(flat.std(1).square().mean().sqrt()))
+    save_codec(net, flat.mean(1), scale, making.folder / CODEC)
 
-    whole = Schedule(10**6, rate=3e-3, minutes=0.8 * making.codec_minutes, ema=0.998)
-    yield from fit(net, KLTraining(net, 5e-4), batches(16), whole, making.folder / "codec")
-    smooth = Schedule(10**6, rate=1.5e-3, minutes=0.2 * making.codec_minutes, ema=0.998)
-    losses = SmoothTraining(net)
-    yield from fit(net.decoder, losses, batches(24), smooth, making.folder / "decoder")
-    save_codec(net, world, making.folder / "skies_codec.safetensors")
+
+def make_decoder(making: Making) -> Iterator[Logged]:
+    """Trains the decoder alone, on latents as the transformer leaves them; writes the codec again."""
+    torch.manual_seed(making.seed)
+    codec = load_codec(making.folder / CODEC, making.device)
+    crops = _crops(making)
+    left = remade(codec, load_net(making.folder / MODEL, making.device), crops.world)
+    spread = float(1 / codec.scale.mean())
+
+    @torch.no_grad()
+    def batch(step: int) -> tuple[Tensor, Tensor]:
+        rng = np.random.default_rng([making.seed, 1, step])
+        clips, latents = [], []
+        for _ in range(6):
+            if rng.random() < 0.3:
+                clip, latent = crops.remade(rng, left)
+            else:
+                clip = crops.clip(rng, crops.world.shape[1])
+                latent = codec.net.encoder(clip[None].to(making.device) * 2 - 1)[0][0]
+                amount = spread * rng.uniform(0, 0.25) * (rng.random() < 0.5)
+                latent = latent + amount * torch.randn_like(latent)
+            clips.append(clip.to(making.device))
+            latents.append(latent.float().to(making.device))
+        return torch.stack(clips), torch.stack(latents)
+
+    decoder = codec.net.decoder
+    schedule = Schedule(10**6, rate=1.5e-3, minutes=0.4 * making.codec_minutes, ema=0.998)
+    yield from fit(decoder, DecoderTraining(decoder), batch, schedule, making.folder / "decoder")
+    save_codec(codec.net, codec.mean.flatten(), codec.scale.flatten(), making.folder / CODEC)
+
+
+@torch.no_grad()
+def remade(codec: KLCodec, net: SpaceTimeTransformer, clips: Tensor, seed: int = 0) -> Tensor:
+    """Latents (n, s, c, h, w), not normalised, of clips (n, t, 3, h, w): part of the way to noise and back.
+
+    Half of them in two calls, the second observing what the first left, as in any longer film.
+    """
+    spec = ClipSpec(len(clips[0]) // codec.spec.stride, (codec.spec.channels, None, None), "")
+    model = FlowModel(net, spec, Sampling(steps=8, shift=2.0, hold=0.05))
+    rng, found = np.random.default_rng([seed, 4]), []
+    for some in torch.arange(len(clips)).split(20):
+        truth = Clip(codec.encode(clips[some].float() / 255).cpu(), tuple(range(spec.window)))
+        strength = float(rng.uniform(0.2, 0.75))
+        half = spec.window // 2 if rng.random() < 0.5 else spec.window
+        made: Clip | None = None
+        for targets in filter(None, (truth.at[:half], truth.at[half:])):
+            request = ClipRequest(
+                targets,
+                made,
+                Controls(),
+                Noise(seed),
+                tuple(truth.frames.shape[2:]),
+                samples=tuple(some.tolist()),
+                interval=codec.spec.stride / FPS,
+                start=truth.pick(targets),
+                strength=strength,
+            )
+            part = model.sample(request)
+            made = part if made is None else Clip.join([made, part])
+        assert made is not None
+        found.append(made.frames.to(codec.device) / codec.scale + codec.mean)
+    return torch.cat(found)
 
 
 def make_latents(making: Making, takes: range, group: int = 20) -> None:
     """Renders and encodes takes, shard after shard; those that exist stay."""
-    codec = load_codec(making.folder / "skies_codec.safetensors", making.device)
+    codec = load_codec(making.folder / CODEC, making.device)
     folder = making.folder / "latents"
     folder.mkdir(parents=True, exist_ok=True)
     for begin in range(takes.start, takes.stop, group):
@@ -128,28 +195,22 @@ def make_model(making: Making) -> Iterator[Logged]:
 
     schedule = Schedule(10**6, rate=2e-3, warmup=100, minutes=making.minutes, ema=0.9985)
     yield from fit(net, losses, batch, schedule, making.folder / "model")
-    save(net.state_dict(), making.folder / "skies.safetensors", net.shape)
+    save(net.state_dict(), making.folder / MODEL, net.shape)
 
 
-def save_codec(net: Autoencoder, world: Tensor, path: Path) -> None:
-    """Weights in half precision, with the mean and scale of latents over the world."""
-    codec = KLCodec(net, torch.zeros(net.shape.channels), torch.ones(net.shape.channels), "")
-    sample = torch.cat([codec.encode(clip[None, :16].float() / 255)[0] for clip in world[:200]])
-    flat = sample.transpose(0, 1).flatten(1)
-    spread = flat.std(1)
-    # One scale for all channels: those that carry little stay small, as detail should.
-    scale = torch.full_like(spread, 1 / float(spread.square().mean().sqrt()))
-    state = net.state_dict() | {"mean": flat.mean(1), "scale": scale}
-    save(state, path, net.shape, rows=True)
+def save_codec(net: Autoencoder, mean: Tensor, scale: Tensor, path: Path) -> None:
+    """Weights in half precision, with the mean and scale of latents over the world, both (c,)."""
+    save(net.state_dict() | {"mean": mean, "scale": scale}, path, net.shape, rows=True)
 
 
 def load_codec(path: Path, device: str = "cpu", fits: int = 0) -> KLCodec:
     """The codec of a weight file; fits: see `KLCodec`."""
     shape, state = read(path)
-    sizes = {k: tuple(v) if isinstance(v, list) else v for k, v in shape.items()}
-    net = Autoencoder(AutoencoderShape(**sizes))
-    mean, scale = state.pop("mean"), state.pop("scale")
-    net.load_state_dict(state)
+    with fitting(path):
+        sizes = {k: tuple(v) if isinstance(v, list) else v for k, v in shape.items()}
+        net = Autoencoder(AutoencoderShape(**sizes))
+        mean, scale = state.pop("mean"), state.pop("scale")
+        net.load_state_dict(state)
     net = net.to(device, memory_format=torch.channels_last)
     return KLCodec(net, mean.to(device), scale.to(device), file_fingerprint(path), fits)
 
@@ -157,31 +218,12 @@ def load_codec(path: Path, device: str = "cpu", fits: int = 0) -> KLCodec:
 def load_net(path: Path, device: str = "cpu") -> SpaceTimeTransformer:
     """The transformer of a weight file."""
     shape, state = read(path)
-    net = SpaceTimeTransformer(DiTShape(**shape))
-    net.load_state_dict(state)
+    with fitting(path):
+        net = SpaceTimeTransformer(DiTShape(**shape))
+        net.load_state_dict(state)
     return net.to(device).eval()
 
 
-def _pool(count: int, seed: int) -> Tensor:
-    """(count, 24, 3, 128, 128) uint8 stretches of the world."""
-    rng = np.random.default_rng([seed, 3])
-    clips = []
-    for n in range(count):
-        sky = Sky(data.draw_take(rng), seed=n)
-        begin = int(rng.integers(0, 900))
-        clips.append(sky.render(range(begin, begin + 24)))
-    return torch.stack(clips)
-
-
-def _crop(rng: np.random.Generator, world: Tensor, film: Tensor, length: int) -> Tensor:
-    """(length, 3, 64, 64): a world clip, a film clip, or one frame held still."""
-    style = rng.random()
-    source = world[int(rng.integers(len(world)))] if style < 0.45 else film.flatten(0, -4)
-    clip = source[int(rng.integers(len(source) - length + 1)) :][:length]
-    if style < 0.04 or style > 0.66:  # photographs come as stills
-        clip = clip[:1].expand(length, -1, -1, -1)
-    side = 128 if style >= 0.45 and rng.random() < 0.6 else 64
-    top, left = (int(rng.integers(0, extent - side + 1)) for extent in clip.shape[-2:])
-    clip = clip[..., top : top + side, left : left + side].float()
-    clip = F.avg_pool2d(clip, 2) if side == 128 else clip
-    return clip.flip(-1) if rng.random() < 0.5 else clip
+def _crops(making: Making) -> Crops:
+    world = stretches(making.stretches, making.seed)
+    return Crops(world, world if making.film is None else making.film)
