@@ -6,14 +6,17 @@ import dataclasses
 import functools
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from longtake.brief import Brief, Options, job_of, used_files
+from longtake import __version__
+from longtake.brief import Brief, Options, job_of, read_brief, used_files
+from longtake.brief.notes import asked_of
 from longtake.brief.systems import load_system, make_system
 from longtake.engine.job import Job
+from longtake.engine.manifest import Witness, manifest_path, write_manifest
 from longtake.engine.store import Folder, Memory, Store
 from longtake.errors import FitError, InputError, LongtakeError
 from longtake.system import Part, System
@@ -28,15 +31,21 @@ if TYPE_CHECKING:
     from longtake.metrics.scores import Score
 
 _SHEET = 24  # frames on a contact sheet
+_LONGEST_NAME = 255  # bytes; of file systems in common use
 
 
 @dataclasses.dataclass(frozen=True)
 class Order:
-    """A job, where its steps live and who computes them; checked, nothing written yet."""
+    """A job, where its steps live and who computes them; checked, nothing written yet.
+
+    brief, options: what was asked; a storyboard has been read.
+    """
 
     job: Job
     store: Store
     executor: Executor
+    brief: Brief
+    options: Options
 
 
 class Take:
@@ -88,7 +97,7 @@ class Take:
         audio: str | os.PathLike[str] | None = None,
         sheet: str | os.PathLike[str] | None = None,
     ) -> Path:
-        """Writes the film, exactly `frames` frames; the file appears whole."""
+        """Writes the film, exactly `frames` frames, and its manifest; the file appears whole."""
         check_places(out, audio=audio, sheet=sheet)
         self.events = list(written(self._order, out, audio, sheet))
         return Path(out)
@@ -119,7 +128,7 @@ def stream(
     sheet: str | os.PathLike[str] | None = None,
     **options: Unpack[Options],
 ) -> Iterator[Event]:
-    """The events of making a film, written to `out` if that is given.
+    """The events of making a film, written to `out`, a manifest beside it, if that is given.
 
     run: the folder of finished steps; `film.run` beside `out`, say, `film.mp4`. sheet: a PNG of
     frames from the whole film. Raises InputError at once for anything that cannot be made.
@@ -173,6 +182,7 @@ def order_of(
     """Everything needed to make a film, checked to the last weight; nothing is written."""
     from longtake.engine import executor_of
 
+    brief = read_brief(brief, options) or brief
     job = job_of(brief, options)
     model = options.get("model", "")
     asked = {
@@ -189,15 +199,15 @@ def order_of(
     check_fit(job)
     _check_device(job)
     _check_parts(job)
-    return Order(job, store, hands)
+    return Order(job, store, hands, brief, options)
 
 
 def run_folder(out: str | os.PathLike[str], run: str | os.PathLike[str] | None = None) -> Path:
     """Where finished steps live: as told, or beside the film, and never in the film's place."""
     place = Path(out)
     folder = Path(run) if run is not None else place.with_name(f"{place.stem or place.name}.run")
-    film = os.path.realpath(place)
-    if film in (os.path.realpath(folder), *map(os.path.realpath, folder.parents)):
+    taken = {os.path.realpath(place), os.path.realpath(manifest_path(place))}
+    if taken.intersection(map(os.path.realpath, (folder, *folder.parents))):
         what, hint = "finished steps would lie where the film goes", f"--run {place.stem}.run"
         raise InputError(what, f"--run {folder}", hint)
     return folder
@@ -215,6 +225,7 @@ def check_places(
     from longtake.video.files import check_in
 
     place = check_out(out)
+    _check_manifest(place)
     if sheet is not None:
         check_sheet(Path(sheet))
     if audio is not None:
@@ -227,6 +238,15 @@ def check_places(
         if os.path.realpath(own) in taken:
             hint = f"--out {place.stem}-new{place.suffix}"
             raise InputError("the film would replace what it is made of", str(own), hint)
+
+
+def _check_manifest(film: Path) -> None:
+    place = manifest_path(film)
+    if len(os.fsencode(place.name)) + len(".part") > _LONGEST_NAME:
+        hint = f"film{film.suffix}"
+        raise InputError("a name too long for a film and its manifest", str(film), hint)
+    if os.path.isdir(place):
+        raise InputError("a folder where the film's manifest goes", str(place), "another --out")
 
 
 def check_sheet(place: Path) -> None:
@@ -285,11 +305,11 @@ def _check_parts(job: Job) -> None:
                 raise InputError(what, job.system.name, hint) from error
 
 
-def _rendered(order: Order) -> Iterator[Any]:
+def _rendered(order: Order, settled: Callable[[Any], None] | None = None) -> Iterator[Any]:
     from longtake.engine import render
 
     try:
-        yield from render(order.job, order.store, order.executor)
+        yield from render(order.job, order.store, order.executor, settled=settled)
     finally:
         order.executor.close()
 
@@ -300,21 +320,28 @@ def written(
     audio: str | os.PathLike[str] | None,
     sheet: str | os.PathLike[str] | None,
 ) -> Iterator[Event]:
-    """Events; frames go to the file as they land, and `done` comes when it stands in its place."""
+    """Events; frames go to the file as they land, and `done` comes when it stands in its place.
+
+    Then its manifest stands beside it.
+    """
     from longtake.video import VideoWriter
 
     began, job, last, sheeted = time.monotonic(), order.job, None, _Sheet(order.job)
+    film, witness = Path(out), Witness(order.job)
+    asked = asked_of(job, order.brief, order.options, film.parent)
     with ExitStack() as stack:
         writer = stack.enter_context(VideoWriter(out, size=job.size, fps=job.fps, audio=audio))
-        for item in _rendered(order):
+        for item in _rendered(order, witness.settle):
             if _is_frames(item):
                 writer.write(item.pixels)
+                witness.see(item)
                 if sheet is not None:
                     sheeted.see(item.first, item.pixels)
             elif type(item).__name__ == "Done":
                 last = item
             else:
                 yield item
+    write_manifest(film, witness.manifest(film, asked, __version__))
     if sheet is not None:
         sheeted.write(sheet)
     if last is not None:

@@ -78,7 +78,8 @@ def test_generate_writes_the_film_and_says_so() -> None:
     assert "film.mp4: 40 frames" in result.stdout
     assert "frames/s" in result.stderr, "progress"
     assert probe("film.mp4").frames == 40
-    assert sorted(p.name for p in Path().iterdir()) == ["film.mp4", "film.run", "sheet.png"]
+    names = ["film.mp4", "film.mp4.manifest.json", "film.run", "sheet.png"]
+    assert sorted(p.name for p in Path().iterdir()) == names
 
 
 def test_json_is_all_there_is_on_stdout() -> None:
@@ -165,7 +166,7 @@ def test_an_edited_shot_renders_its_take_again_and_no_other() -> None:
         (("data", "render", "sky", "--out", "a.mp4", "--truth", "t.csv"), "truth is written as"),
         (("prove", "x"), "'prove' is not part of this version (longtake); try"),
         (("studio",), "'studio' is not part of this version (longtake); try"),
-        (("verify", "film.mp4"), "'verify' is not part of this version (longtake); try"),
+        (("verify", "film.mp4"), "no such file (film.mp4); try"),
         (("train", TOY), "cannot be trained (longtake train); try"),
     ],
 )

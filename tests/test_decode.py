@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from typing import Any
 
 import pytest
 import torch
-from engine_parts import ToyCodec, Tree, made, toy_job, toy_system
+from engine_parts import Chain, ToyCodec, Tree, made, toy_job, toy_system
 from hypothesis import given as drawn
 from hypothesis import strategies as st
 from torch import Tensor
 
 from longtake.clip import Clip
-from longtake.engine import Frames, Given, Memory, Serial, render
+from longtake.engine import Finished, Frames, Given, Memory, Serial, render
 from longtake.engine.decode import WINDOW, Reel, windows
+from longtake.engine.run import needed
 from longtake.steps import Take, lay_takes
 from longtake.system import Part
 
@@ -136,3 +138,32 @@ def test_a_given_clip_is_encoded_in_pieces_as_if_whole(monkeypatch: pytest.Monke
     parts = [store.clips[job.piece_key(piece, 0)].frames for piece in pieces]
     padded = torch.cat([clip[:1], clip[:1], clip])[None]
     assert torch.allclose(torch.cat(parts, 1), Seeing(spec).encode(padded), atol=1e-6)
+
+
+@pytest.mark.parametrize("only", [(0, 1), (31, 34), (40, 96), (120, 131)])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"scheme": Tree()},
+        {"scheme": Chain(choose=2)},
+        {"stages": 2},
+        {"given": (Given(3, 9, "grey", lambda: torch.full((9, 3, 8, 16), 0.5)),)},
+    ],
+    ids=["chain", "tree", "adaptive", "stages", "given"],
+)
+def test_a_stretch_alone_is_the_stretch_of_the_whole(
+    only: tuple[int, int], changes: dict[str, Any]
+) -> None:
+    job = toy_job(231, cuts=(90,), **changes)
+    film, _ = made(job, Memory())
+    parts, ran = [], []
+    for item in render(job, Memory(), Serial(), only=only):
+        if isinstance(item, Frames):
+            assert item.first == only[0] + sum(map(len, parts))
+            parts.append(item.pixels)
+        elif isinstance(item, Finished):
+            ran.append(item.step)
+    assert torch.equal(torch.cat(parts), film[slice(*only)])
+    assert set(ran) == needed(job, only)
+    assert len(ran) < len(job.calls)

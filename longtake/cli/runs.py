@@ -5,19 +5,16 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import click
 
 from longtake.brief import Brief, Options, job_of
+from longtake.brief.notes import kept_model, kept_pins, moved_pins
 from longtake.cli.base import Voice, verb
 from longtake.engine.job import Job
 from longtake.engine.store import Folder
 from longtake.errors import InputError, PlanError, nearest
-from longtake.prompts.storyboard import read_pin
-
-if TYPE_CHECKING:
-    from longtake.controls import Pin
 
 FILMS = "films.json"
 
@@ -91,14 +88,10 @@ def remember(run: Path, out: str, brief: Brief, options: Options) -> bool:
     """
     if not (run / "store.json").is_file():
         return False
-    note: dict[str, Any] = {"brief": _kept(str(brief), run), "options": dict(options)}
-    for kind, name in (("image", "images"), ("video", "videos")):
-        texts = cast(tuple[str, ...], options.get(name, ()))
-        pins = [read_pin(text, kind, f"--{kind}") for text in texts]
-        note["options"][name] = [f"{pin.at}={os.path.relpath(pin.path, run)}" for pin in pins]
-    model = str(options.get("model", ""))
-    if os.path.exists(model.rpartition(":")[0] or model):
-        note["options"]["model"] = os.path.relpath(model, run)
+    asked = {**options, **kept_pins(options, run)}
+    if "model" in options:
+        asked["model"] = kept_model(str(options["model"]), run)
+    note = {"brief": _kept(str(brief), run), "options": asked}
     films = {**_films(run), os.path.relpath(out, run): note}
     fresh = run / f".{FILMS}.{os.getpid()}"
     try:
@@ -135,9 +128,8 @@ def _films(run: Path) -> dict[str, Any]:
 def _needed(run: Path, name: str, film: dict[str, Any], store: Folder) -> set[str]:
     """Keys of everything a recorded film is made of."""
     options = dict(film["options"])
-    for kind, many in (("image", "images"), ("video", "videos")):
-        pins = [read_pin(text, kind, name) for text in options.get(many, ())]
-        options[many] = tuple(_moved(pin, run) for pin in pins)
+    for many, pins in moved_pins(options, run, name).items():
+        options[many] = tuple(f"{pin.at}={pin.path}" for pin in pins)
     brief, model = film["brief"], str(options.get("model", ""))
     if brief.lower().endswith(".toml"):
         brief = str(run / brief)
@@ -145,10 +137,6 @@ def _needed(run: Path, name: str, film: dict[str, Any], store: Folder) -> set[st
     if os.path.exists(run / (path or model)) and model:
         options["model"] = f"{run / path}{colon}{function}" if colon else str(run / model)
     return keys_of(job_of(brief, Options(**options)), store)  # type: ignore[typeddict-item]
-
-
-def _moved(pin: Pin, run: Path) -> str:
-    return f"{pin.at}={run / pin.path}"
 
 
 def keys_of(job: Job, store: Folder) -> set[str]:

@@ -124,11 +124,3 @@ def prove(voice: Voice, names: tuple[str, ...], seed: str | None, scale: str | N
 def studio(voice: Voice, port: str | None) -> None:
     """Serve the web page. Not part of this version."""
     absent("'studio'", "longtake generate")
-
-
-@verb("verify", ("longtake verify film.mp4", "longtake verify film.mp4 --replay 10-12"))
-@click.argument("film")
-@click.option("--replay", metavar="A-B", help="Render these seconds again.")
-def verify(voice: Voice, film: str, replay: str | None) -> None:
-    """Hold a film against its manifest. Not part of this version."""
-    absent("'verify'", "the same generate command again, which gives the same bytes")

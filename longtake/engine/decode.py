@@ -55,14 +55,37 @@ def windows(takes: Iterable[Take], context: tuple[int, int]) -> Iterator[Window]
             yield Window(take, start, stop, max(take.start, start - context[0]), high)
 
 
+def shown(job: Job, window: Window) -> tuple[int, int]:
+    """The film frames [first, end) of a window."""
+    take, first = window.take, job.first_frame(window.take, window.start)
+    end = first + (window.stop - window.start) * job.stride
+    last = end if take.frames is None else min(end, take.first + take.frames)
+    return max(first, take.first), last
+
+
+def showing(job: Job, only: tuple[int, int] | None) -> Iterator[Window]:
+    """The windows in which film frames [first, end) lie; all of them without `only`."""
+    for window in windows(job.takes, job.system.stages[-1].codec.spec.context):
+        first, end = shown(job, window)
+        if only is None or (first < only[1] and only[0] < end):
+            yield window
+        elif only[1] <= first:
+            return
+
+
 class Reel:
     """Decodes the last stage's frames as their indices are written; `read` fetches clips."""
 
-    def __init__(self, job: Job, read: Callable[[int, Indices], Clip]) -> None:
-        self._job, self._read = job, read
+    def __init__(
+        self,
+        job: Job,
+        read: Callable[[int, Indices], Clip],
+        only: tuple[int, int] | None = None,
+    ) -> None:
+        self._job, self._read, self._only = job, read, only
         self._stage = len(job.system.stages) - 1
         self._codec = job.system.stages[-1].codec
-        self._windows = windows(job.takes, self._codec.spec.context)
+        self._windows = showing(job, only)
         self._next = next(self._windows, None)
         self._written: set[int] = set()
 
@@ -78,11 +101,18 @@ class Reel:
         while self._next is not None and self._is_whole(self._next):
             window = self._next
             latents = self._read(self._stage, window.reads)
-            frames = develop(self._codec.made, latents, window, self._job)
+            frames = self._trimmed(develop(self._codec.made, latents, window, self._job))
             self._next = next(self._windows, None)
             self._forget(window)
             yield frames
             yield Decoded((frames.first, frames.first + len(frames.pixels)))
+
+    def _trimmed(self, frames: Frames) -> Frames:
+        if self._only is None:
+            return frames
+        first = max(frames.first, self._only[0])
+        end = min(frames.first + len(frames.pixels), self._only[1])
+        return Frames(first, frames.pixels[first - frames.first : end - frames.first])
 
     def _is_whole(self, window: Window) -> bool:
         given = self._job.given_indices
@@ -98,15 +128,11 @@ def develop(codec: Codec, latents: Clip, window: Window, job: Job) -> Frames:
     """A window's film frames: decoded, cut to the take, resized to the film."""
     import torch
 
-    stride, take = job.stride, window.take
     with torch.no_grad():
         video = codec.decode(latents.frames)[0]
-    lead = (window.start - window.low) * stride
-    first = job.first_frame(take, window.start)
-    after = first + (window.stop - window.start) * stride
-    begin = max(first, take.first)
-    end = after if take.frames is None else min(after, take.first + take.frames)
-    video = video[lead + begin - first : lead + end - first]
+    low = job.first_frame(window.take, window.low)
+    begin, end = shown(job, window)
+    video = video[begin - low : end - low]
     return Frames(begin, _fitted(video, job.canvas, job.size))
 
 

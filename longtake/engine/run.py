@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 
-from longtake.engine.decode import Frames, Reel
+from longtake.engine.decode import Frames, Reel, showing
 from longtake.engine.desk import Desk, Order
 from longtake.engine.events import Done, Event, Finished, Planned, Repaired, Reused, Started
 from longtake.engine.executors import Executor
@@ -18,16 +18,26 @@ AHEAD = 64  # calls of an endless film that are looked at before the first of th
 PAUSE = 0.05  # seconds between looks at what another process is making
 
 
-def render(job: Job, store: Store, executor: Executor) -> Iterator[Event | Frames]:
+def render(
+    job: Job,
+    store: Store,
+    executor: Executor,
+    *,
+    only: tuple[int, int] | None = None,
+    settled: Callable[[Order], None] | None = None,
+) -> Iterator[Event | Frames]:
     """Makes the film: events as they happen, frames in film order.
 
     Stop it anywhere and run it again: what is stored is reused and the frames are the same.
+    only: frames [first, end) of a finite film, and no step that they do not need. settled: hears
+    of every call whose observation and key are known, perhaps more than once.
     The executor is closed at the end.
     MachineError says what is safe.
     """
     began, ran, reused = time.perf_counter(), 0, 0
-    desk, queue = Desk(job, store), Queue(job)
-    reel = Reel(job, desk.clips)
+    desk = Desk(job, store)
+    queue = Queue(job, None if only is None else needed(job, only))
+    reel = Reel(job, desk.clips, only)
     orders: dict[int, Order] = {}
     yield planned(job)
     try:
@@ -36,6 +46,8 @@ def render(job: Job, store: Store, executor: Executor) -> Iterator[Event | Frame
             while executor.room() and (call := queue.next()) is not None:
                 order = desk.order(call)
                 key = order.key.key
+                if settled is not None:
+                    settled(order)
                 if not desk.find(order):
                     if not store.claim(key):
                         queue.postpone(call)
@@ -76,7 +88,8 @@ def render(job: Job, store: Store, executor: Executor) -> Iterator[Event | Frame
             store.release(order.key.key)
     if not reel.over:
         raise PlanError("frames were never written", job.system.name)
-    yield Done("", job.frames or 0, time.perf_counter() - began, ran, reused)
+    frames = job.frames or 0 if only is None else only[1] - only[0]
+    yield Done("", frames, time.perf_counter() - began, ran, reused)
 
 
 def planned(job: Job) -> Planned:
@@ -87,11 +100,26 @@ def planned(job: Job) -> Planned:
     return Planned(len(job.calls), waves, job.frames, job.size, job.fps)
 
 
-class Queue:
-    """Calls by readiness: the lowest number of those whose needs are finished comes first."""
+def needed(job: Job, only: tuple[int, int]) -> set[int]:
+    """Numbers of the calls of a finite film behind its frames [first, end)."""
+    last = len(job.system.stages) - 1
+    reads = {index for window in showing(job, only) for index in window.reads}
+    wanted: set[int] = set()
+    for call in reversed(job.calls):
+        if call.number in wanted or (call.stage == last and reads.intersection(call.step.targets)):
+            wanted.update((call.number, *call.needs))
+    return wanted
 
-    def __init__(self, job: Job) -> None:
-        self._calls = lay(job) if job.frames is None else iter(job.calls)
+
+class Queue:
+    """Calls by readiness: the lowest number of those whose needs are finished comes first.
+
+    wanted: numbers of the only calls that matter, with all that they need.
+    """
+
+    def __init__(self, job: Job, wanted: Collection[int] | None = None) -> None:
+        calls = lay(job) if job.frames is None else iter(job.calls)
+        self._calls = calls if wanted is None else (c for c in calls if c.number in wanted)
         self._ahead = AHEAD if job.frames is None else len(job.calls)
         self._ready: list[tuple[int, Call]] = []
         self._missing: dict[int, tuple[Call, set[int]]] = {}

@@ -1,0 +1,169 @@
+"""What was asked, as plain data that moves with a folder: for `films.json` of runs and for manifests.
+
+No torch here.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, cast
+
+from longtake import recipes
+from longtake.brief import Brief, Options
+from longtake.controls import Pin, Shot, Storyboard
+from longtake.engine.job import Job
+from longtake.errors import InputError
+from longtake.prompts.storyboard import read_pin
+from longtake.system import System
+
+Line = dict[str, Any]
+KINDS = (("image", "images"), ("video", "videos"))
+
+
+def kept_pin(pin: Pin, base: Path) -> str:
+    """A pin as text, its file relative to `base`."""
+    place = os.path.relpath(os.path.realpath(pin.path), os.path.realpath(base))
+    return f"{pin.at}={place}"
+
+
+def kept_pins(options: Options, base: Path) -> dict[str, list[str]]:
+    """The options `images` and `videos` with files relative to `base`."""
+    told = cast(Mapping[str, Iterable[str]], options)
+    return {
+        many: [
+            kept_pin(read_pin(os.fspath(text), kind, f"--{kind}"), base)
+            for text in told.get(many, ())
+        ]
+        for kind, many in KINDS
+    }
+
+
+def moved_pins(note: Mapping[str, Any], base: Path, where: str) -> dict[str, tuple[Pin, ...]]:
+    """The pins of a note by option, their files found from `base`."""
+    found = {}
+    for kind, many in KINDS:
+        pins = [read_pin(text, kind, where) for text in note.get(many, ())]
+        found[many] = tuple(Pin(pin.at, str(base / pin.path), kind) for pin in pins)
+    return found
+
+
+def kept_model(model: str, base: Path) -> str:
+    """A model's name, or its file or folder relative to `base`."""
+    path, colon, function = model.rpartition(":")
+    if not os.path.exists(path if colon else model):
+        return model
+    return f"{os.path.relpath(path, base)}:{function}" if colon else os.path.relpath(model, base)
+
+
+def asked_of(job: Job, brief: Brief, options: Options, base: Path) -> Line:
+    """What a manifest in the folder `base` says was asked, settled where the asking left it open.
+
+    brief: a storyboard that has been read, or a prompt, so that no file is read again.
+
+    A System in hand has no name, and a knob turned to a file, or to what is no plain value, none
+    either: None stands for them.
+    """
+    model = options.get("model", "")
+    named = None if isinstance(model, System) else str(os.fspath(model)) or recipes.DEFAULT
+    pins = [shot.pins for shot in brief.shots] if isinstance(brief, Storyboard) else []
+    shots = []
+    for number, cue in enumerate(job.cues):
+        own = pins[number] if number < len(pins) else ()
+        first, end = (round(Fraction(time or 0) * job.fps) for time in (cue.start, cue.stop))
+        shots.append(
+            {
+                "frames": [first, end],
+                "prompt": cue.prompt,
+                "cut": cue.cut,
+                **{
+                    many: [kept_pin(pin, base) for pin in own if pin.kind == kind]
+                    for kind, many in KINDS
+                },
+            }
+        )
+    return {
+        "model": None if named is None else kept_model(named, base),
+        "scheme": options.get("scheme", ""),
+        "settings": {
+            name: value if is_plain(value) else None
+            for name, value in sorted(options.get("settings", {}).items())
+        },
+        "device": job.device,
+        "shots": shots,
+        **kept_pins(options, base),
+        "strength": job.strength if job.source is not None else None,
+    }
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a knob's value is a number or a word, and no path of a file."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, str):
+        return os.sep not in value and not (value and os.path.exists(value))
+    return isinstance(value, int)
+
+
+def asking(manifest: Line, base: Path, options: Options, film: str) -> tuple[Storyboard, Options]:
+    """The brief and the options that ask for a manifest's film again; nothing is opened.
+
+    options: what the user says anew, a model or its settings. A manifest may come from anybody: it
+    can name a built-in model, plain values of its knobs, and pinned media by relative path, but
+    no file to run or to read weights from. InputError where it would have to.
+    """
+    asked, fps = manifest["asked"], Fraction(manifest["film"]["fps"])
+    wanted: Line = {
+        "scheme": asked["scheme"],
+        "device": asked["device"],
+        "frames": manifest["film"]["frames"],
+        "fps": str(fps),
+        "size": tuple(manifest["film"]["size"]),
+        "seed": manifest["seed"],
+        "model": _model(asked["model"], base, options, film),
+        "settings": _settings(asked["settings"], options, film),
+    }
+    if asked["strength"] is not None:
+        wanted["strength"] = asked["strength"]
+    for many, pins in _relative_pins(asked, base, film).items():
+        wanted[many] = tuple(f"{pin.at}={pin.path}" for pin in pins)
+    shots = []
+    for shot in asked["shots"]:
+        first, end = shot["frames"]
+        own = _relative_pins(shot, base, film)
+        seconds = float((end - first) / fps)
+        shots.append(Shot(shot["prompt"], seconds, (*own["images"], *own["videos"]), shot["cut"]))
+    said = {name: value for name, value in options.items() if name not in ("model", "settings")}
+    return Storyboard(tuple(shots)), cast(Options, {**wanted, **said})
+
+
+def _model(name: str | None, base: Path, options: Options, film: str) -> str | System:
+    own = options.get("model", "")
+    if own:
+        return own
+    if name is None or name.replace("-", "_") not in recipes.names():
+        what = "a manifest's word is not enough to load a model that is not built in"
+        told = ascii(os.path.normpath(base / name))[1:-1] if name else "FILE.py:FUNCTION"
+        raise InputError(what, film, f"--model {told}")
+    return name
+
+
+def _settings(told: Mapping[str, Any], options: Options, film: str) -> Line:
+    said = options.get("settings", {})
+    for name, value in told.items():
+        if name not in said and not is_plain(value):
+            what = "a manifest's word is not enough for a knob that names a file"
+            raise InputError(what, film, f"--set {ascii(name)[1:-1]}=...")
+    return {**told, **said}
+
+
+def _relative_pins(note: Mapping[str, Any], base: Path, film: str) -> dict[str, tuple[Pin, ...]]:
+    for kind, many in KINDS:
+        for text in note.get(many, ()):
+            if os.path.isabs(read_pin(text, kind, film).path):
+                what = f"the manifest names a {kind} by an absolute path"
+                raise InputError(what, film, "the manifest that longtake wrote")
+    return moved_pins(note, base, film)
