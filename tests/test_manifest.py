@@ -93,8 +93,7 @@ def test_the_same_film_has_the_same_manifest() -> None:
     asked = {"model": os.path.relpath(TOY), "seed": 0}
     longtake.generate("m", seconds=7, **asked).save("third.mp4")  # type: ignore[arg-type]
     assert manifest_path("third.mp4").read_bytes() == first, "however it was asked"
-    text = first.decode()
-    assert str(Path.cwd()) not in text and str(Path(__file__).parent) not in text
+    assert b'"/' not in first, "no path from the root"
 
 
 def test_a_resumed_film_has_the_same_manifest() -> None:
