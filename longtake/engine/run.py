@@ -10,11 +10,10 @@ from longtake.engine.decode import Frames, Reel
 from longtake.engine.desk import Desk, Order
 from longtake.engine.events import Done, Event, Finished, Planned, Repaired, Reused, Started
 from longtake.engine.executors import Executor
-from longtake.engine.job import Call, Job, lay
+from longtake.engine.job import AHEAD, Call, Job, lay
 from longtake.engine.store import Store
 from longtake.errors import MachineError, PlanError
 
-AHEAD = 64  # calls of an endless film that are looked at before the first of them is finished
 PAUSE = 0.05  # seconds between looks at what another process is making
 
 
