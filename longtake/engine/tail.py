@@ -12,13 +12,14 @@ from longtake.engine.store import ENDLESS, Folder, Memory, Store
 from longtake.errors import InputError
 
 LINES = 4096  # of the journal that are kept at least; at most twice as many
+RECALLED = 256  # lines of a journal that lives in memory
 LEFT = 4096  # clips of earlier runs that are kept, the latest
 
 
 def store_of(job: Job, run: Path | None) -> Store:
     """Where a job's finished steps live: in the run folder, or in memory without one."""
     if job.frames is None:
-        return Memory(LINES) if run is None else Tail(run)
+        return Memory(RECALLED) if run is None else Tail(run)
     return Memory() if run is None else Folder(run)
 
 
