@@ -26,6 +26,7 @@ from longtake.brief import job_of
 from longtake.cli import cli
 from longtake.controls import Shot, Storyboard
 from longtake.engine import tail
+from longtake.engine.run import Queue
 from longtake.errors import InputError, PlanError
 from longtake.schemes import SCHEMES, find_scheme
 from longtake.steps import Ledger, Step, Timeline, linked
@@ -122,6 +123,18 @@ def test_no_scheme_reaches_farther_than_it_says(
     scheme = find_scheme(f"{name}:{knobs}")
     pairs = linked(scheme.steps(Timeline(None, given)), given, scheme.reach)
     assert len(list(itertools.islice(pairs, 1200))) == 1200
+
+
+def test_no_call_runs_away_from_one_that_is_slow() -> None:
+    queue = Queue(job_of("m", {"model": TOY, "seconds": "inf", "scheme": "unified:window=8"}))
+    slow, taken = queue.next(), []
+    queue.finish(slow)  # type: ignore[arg-type]
+    slow = queue.next()
+    while (call := queue.next()) is not None:
+        taken.append(call.number)
+        queue.finish(call)
+    assert slow is not None and slow.number not in taken
+    assert max(taken) < slow.number + 64
 
 
 # --- what is kept
