@@ -13,7 +13,7 @@ from longtake.brief import Brief, Options, job_of
 from longtake.brief.notes import kept_model, kept_pins, moved_pins
 from longtake.cli.base import Voice, verb
 from longtake.engine.job import Job
-from longtake.engine.store import Folder
+from longtake.engine.store import ENDLESS, Folder
 from longtake.errors import InputError, PlanError, nearest
 
 FILMS = "films.json"
@@ -65,6 +65,7 @@ def gc(voice: Voice, run: Path, dry_run: bool) -> None:
     A film's plan is taken afresh from its brief: an edited storyboard no longer needs its old steps.
     """
     store = _opened(run)
+    run = store.path
     films = _films(run)
     if not films:
         raise InputError("no film was recorded here", str(run), "deleting the folder if unwanted")
@@ -107,6 +108,8 @@ def _kept(brief: str, run: Path) -> str:
 
 
 def _opened(run: Path) -> Folder:
+    if not (run / "store.json").is_file() and (run / ENDLESS / "store.json").is_file():
+        run = run / ENDLESS
     if not (run / "store.json").is_file():
         parent = run.absolute().parent
         names = [p.parent.name for p in parent.glob("*/store.json")] if parent.is_dir() else []
@@ -143,7 +146,7 @@ def keys_of(job: Job, store: Folder) -> set[str]:
     """Keys of a job's steps and of its given clips."""
     try:
         needed = {key.key for key in job.keys}
-    except PlanError:  # what a step observes is chosen as it runs: the journal knows what it chose
+    except PlanError:  # it has no end, or chooses as it runs: the journal knows what was made
         needed = {line["key"] for line in store.records()}
     for stage in range(len(job.system.stages)):
         pieces = (*job.pieces.values(), *job.source_pieces.values())
