@@ -33,7 +33,7 @@ SCHEMES = (
     "coarse-to-fine:window=16",
     "per-shot:window=16,step=8,shot=64",
     "unified:window=16,step=8",
-    "unified:window=16,step=8,spacing=4,joins=none",
+    "unified:window=16,step=8,spacing=16,overlap=5,joins=none",
 )
 PROMPT = "a bright noon over the plain, scattered fluffy clouds drifting right"
 
