@@ -483,7 +483,12 @@ def test_stopping_ends_the_playlist_and_a_crash_leaves_it_playable(
 
 def test_ctrl_c_waits_for_the_packet() -> None:
     done = []
-    with pytest.raises(KeyboardInterrupt), unbroken():
-        signal.raise_signal(signal.SIGINT)
-        done.append(1)
-    assert done == [1] and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    # a shell's background jobs are born deaf to Ctrl-C
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), unbroken():
+            signal.raise_signal(signal.SIGINT)
+            done.append(1)
+        assert done == [1] and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
