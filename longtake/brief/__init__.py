@@ -20,6 +20,7 @@ from longtake.brief.numbers import (
     read_fps,
     read_frames,
     read_number,
+    read_repair,
     read_seed,
 )
 from longtake.brief.systems import load_system
@@ -50,6 +51,7 @@ class Options(TypedDict, total=False):
     images: tuple[str, ...]  # [TIME=]FILE
     videos: tuple[str, ...]
     strength: float | str
+    repair: str  # off, report (the default) or repair
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +91,7 @@ def job_of(brief: Brief, options: Options) -> Job:
         cuts=tuple(span.first for span in spans[1:] if span.shot.cut),
         strength=strength,
         device=options.get("device", "") or "cpu",
+        repair=read_repair(options.get("repair") or "report"),
     )
     if remade:
         return _joining(dataclasses.replace(job, source=_source(job, options)), spans)

@@ -96,6 +96,7 @@ def asked_of(job: Job, brief: Brief, options: Options, base: Path) -> Line:
         "shots": shots,
         **kept_pins(options, base),
         "strength": job.strength if job.source is not None else None,
+        **({"repair": job.repair} if job.repair == "repair" else {}),
     }
 
 
@@ -126,6 +127,7 @@ def asking(manifest: Line, base: Path, options: Options, film: str) -> tuple[Sto
         "model": _model(asked["model"], base, options, film),
         "settings": _settings(asked["settings"], options, film),
     }
+    wanted["repair"] = "repair" if asked.get("repair") == "repair" else "off"
     if asked["strength"] is not None:
         wanted["strength"] = asked["strength"]
     for many, pins in _relative_pins(asked, base, film).items():

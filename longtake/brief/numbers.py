@@ -7,7 +7,8 @@ import re
 from fractions import Fraction
 from typing import Any
 
-from longtake.errors import InputError
+from longtake.engine.repair import MODES
+from longtake.errors import InputError, nearest
 from longtake.prompts.storyboard import SEEDS
 
 LONGEST = 10_000_000  # frames of a film
@@ -38,6 +39,14 @@ def read_seed(value: Any) -> int:
     if seed not in SEEDS:
         raise InputError(f"seed {seed} out of range", "--seed", f"0 to {SEEDS[-1]}")
     return seed
+
+
+def read_repair(value: Any) -> str:
+    """What becomes of a step outside its limits."""
+    mode = str(value).strip()
+    if mode not in MODES:
+        raise InputError(f"unknown mode '{value}'", "--repair", nearest(mode, MODES))
+    return mode
 
 
 def read_number(value: Any, where: str, least: float, most: float) -> float:

@@ -35,6 +35,7 @@ FILM_OPTIONS = (
     ("--device", "NAME", "cpu, cuda, cuda:1 or mps."),
     ("--audio", "FILE", "Sound for the film, cut at its end."),
     ("--sheet", "FILE.png", "Also a contact sheet of frames from the whole film."),
+    ("--repair", "MODE", "Steps that look wrong: off, report, or repair: roll again. [report]"),
     ("--strength", "0..1", "Re-render the one --video; how far from it the film may go."),
 )
 LATER = ("--redo", "--takes", "--take", "--from-draft")
@@ -136,8 +137,9 @@ def plan(voice: Voice, brief: str | None, given: str | None, **values: Any) -> N
 
 def options_of(values: dict[str, Any]) -> Options:
     """What `job_of` wants to know, without what was not said."""
-    names = ("model", "scheme", "seconds", "frames", "fps", "size", "seed", "device", "strength")
-    found: dict[str, Any] = {name: values[name] for name in names if values[name] is not None}
+    told = ("model", "scheme", "seconds", "frames", "fps", "size", "seed", "device")
+    names = (*told, "strength", "repair")
+    found: dict[str, Any] = {name: values[name] for name in names if values.get(name) is not None}
     for name in ("model", "scheme", "device"):
         if not found.get(name, "-").strip():
             raise InputError("an empty value", f"--{name}", f"no --{name}: there is one by itself")

@@ -12,7 +12,8 @@ import click
 from longtake.brief import Brief, Options, job_of
 from longtake.brief.notes import kept_model, kept_pins, moved_pins
 from longtake.cli.base import Voice, verb
-from longtake.engine.job import Job
+from longtake.engine.job import Job, Keys
+from longtake.engine.repair import settled
 from longtake.engine.store import Folder
 from longtake.errors import InputError, PlanError, nearest
 
@@ -42,6 +43,8 @@ def explain(voice: Voice, run: Path, step: int) -> None:
         "writes": " ".join(map(str, found["targets"])),
         "observed": seen or "nothing",
         "seed": found["seed"],
+        "attempt": " ".join(filter(None, (str(found["attempt"]), found["faults"]))),
+        "scores": ", ".join(f"{n} {s:.2f}" for n, s in found["scores"].items()) or "none",
         "prompts": "; ".join(map(str, found["prompts"])) or "none",
         "seconds": "unknown" if found["seconds"] is None else f"{found['seconds']:.2f}",
         "ancestry": f"{ancestry['depth']} calls in a row, {len(ancestry['steps'])} steps behind it",
@@ -142,7 +145,8 @@ def _needed(run: Path, name: str, film: dict[str, Any], store: Folder) -> set[st
 def keys_of(job: Job, store: Folder) -> set[str]:
     """Keys of a job's steps and of its given clips."""
     try:
-        needed = {key.key for key in job.keys}
+        keys = Keys(job, settled(job, store))
+        needed = {keys.take(call).key for call in job.calls}
     except PlanError:  # what a step observes is chosen as it runs: the journal knows what it chose
         needed = {line["key"] for line in store.records()}
     for stage in range(len(job.system.stages)):

@@ -13,6 +13,7 @@ from longtake.engine.events import (
     Repaired,
     Reused,
     Started,
+    Suspect,
 )
 from longtake.engine.executors import (
     Batched,
@@ -52,6 +53,7 @@ __all__ = [
     "Serial",
     "Started",
     "Store",
+    "Suspect",
     "Task",
     "check_executor",
     "executor_of",

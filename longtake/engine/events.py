@@ -59,7 +59,19 @@ class Decoded(Event):
 
 @dataclasses.dataclass(frozen=True)
 class Repaired(Event):
-    """What was stored for a step could not be used; the step runs again."""
+    """A step's clip could not be used, made or stored; the step runs again.
+
+    attempt: 0 where the same clip is made again; else another one, out of other noise.
+    """
+
+    step: int
+    why: str
+    attempt: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Suspect(Event):
+    """A step's clip is outside its limits and was kept: not to be repaired, or not repairable."""
 
     step: int
     why: str

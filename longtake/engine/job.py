@@ -121,6 +121,7 @@ class Job:
     size: of the film, (width, height). cuts: film frames where a take begins.
     source: a video to re-render, `strength` of the way from pure noise.
     device, dtype: where models run, for the keys.
+    repair: what becomes of scores: "off", "report" or "repair".
     """
 
     system: System
@@ -135,6 +136,7 @@ class Job:
     strength: float = 1.0
     device: str = "cpu"
     dtype: str = "float32"
+    repair: str = "off"
 
     def __post_init__(self) -> None:
         strides = {stage.codec.spec.stride for stage in self.system.stages}
@@ -318,10 +320,14 @@ class Job:
 
 
 class Keys:
-    """Keys of the calls taken so far, and which of them wrote an index."""
+    """Keys of the calls taken so far, and which of them wrote an index.
 
-    def __init__(self, job: Job) -> None:
+    attempts: which attempt was settled on, by the key of the first; the first where it is missing.
+    """
+
+    def __init__(self, job: Job, attempts: Mapping[str, int] | None = None) -> None:
         self.job = job
+        self._attempts = attempts or {}
         self._writer: OrderedDict[tuple[int, int], tuple[int, str]] = OrderedDict()
         self._reach = None if job.frames is not None else REACH * len(job.system.stages)
 
@@ -339,12 +345,18 @@ class Keys:
             self._writer.move_to_end(place)
         return self._writer[place]
 
-    def take(self, call: Call, chosen: Indices | None = None) -> StepKey:
-        """The key of a call whose needs have been taken; `chosen` is what it observes."""
+    def take(
+        self, call: Call, chosen: Indices | None = None, attempt: int | None = None
+    ) -> StepKey:
+        """The key of a call whose needs have been taken; `chosen` is what it observes.
+
+        Taken again with another `attempt`, that one is what later calls will have observed.
+        """
         if chosen is None and call.step.choose is not None:
             raise PlanError("what this step observes is chosen as it runs", f"step {call.number}")
         observed = call.step.observed if chosen is None else chosen
         key = StepKey(self._parts(call, observed))
+        key = key.rolled(self._attempts.get(key.key, 0) if attempt is None else attempt)
         for index in call.step.targets:
             self._writer[call.stage, index] = (call.number, key.key)
         while self._reach is not None and len(self._writer) > self._reach:

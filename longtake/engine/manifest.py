@@ -7,7 +7,8 @@ PNGs), and holds no times and no absolute paths: the same film has the same mani
                `sha256sum *.png` prints there
     seed       what chance started from
     asked      model, scheme, settings, device, shots (half-open film frames, prompt, cut, pins),
-               images, videos, strength; pins are relative to the manifest's folder
+               images, videos, strength, repair (only where steps were to be repaired); pins are
+               relative to the manifest's folder
     made       system, schemes, models (a mapping per stage, by role), codecs, encoder, given clips,
                machine, versions: names and fingerprints
     scores     open: name to value

@@ -8,7 +8,16 @@ from collections.abc import Callable, Collection, Iterator
 
 from longtake.engine.decode import Frames, Reel, showing
 from longtake.engine.desk import Desk, Order
-from longtake.engine.events import Done, Event, Finished, Planned, Repaired, Reused, Started
+from longtake.engine.events import (
+    Done,
+    Event,
+    Finished,
+    Planned,
+    Repaired,
+    Reused,
+    Started,
+    Suspect,
+)
 from longtake.engine.executors import Executor
 from longtake.engine.job import Call, Job, lay
 from longtake.engine.store import Store
@@ -49,29 +58,43 @@ def render(
                 if settled is not None:
                     settled(order)
                 if not desk.find(order):
-                    if not store.claim(key):
+                    if not store.claim(order.claim):
                         queue.postpone(call)
                         continue
                     if not desk.find(order):  # nobody finished it between the look and the claim
                         if key in store.damaged:
                             yield Repaired(call.number, store.damaged.pop(key))
+                        order, fault = desk.turned_down(order)
+                        if fault:
+                            yield Repaired(call.number, fault, order.key.attempt)
                         orders[call.number] = order
                         yield Started(call.number)
                         executor.submit(desk.task(order))
                         continue
-                    store.release(key)
+                    store.release(order.claim)
                 reused += 1
                 queue.finish(call)
                 yield Reused(call.number)
+                if fault := desk.fault(order):
+                    yield Suspect(call.number, fault)
                 yield from reel.land(call.step.targets, call.stage)
             if orders:
                 result = executor.wait()
-                desk.keep(orders[result.number], result)
-                order = orders.pop(result.number)
-                store.release(order.key.key)
+                order, fault = desk.keep(orders[result.number], result)
+                if fault:
+                    orders[result.number] = order
+                    yield Repaired(result.number, fault, order.key.attempt)
+                    executor.submit(desk.task(order))
+                    continue
+                del orders[result.number]
+                store.release(order.claim)
+                if settled is not None:
+                    settled(order)
                 ran += 1
                 queue.finish(order.call)
                 yield Finished(result.number, result.seconds)
+                if fault := desk.fault(order):
+                    yield Suspect(result.number, fault)
                 yield from reel.land(order.call.step.targets, order.call.stage)
             elif not queue.postponed:
                 break
@@ -85,7 +108,7 @@ def render(
     finally:
         executor.close()
         for order in orders.values():
-            store.release(order.key.key)
+            store.release(order.claim)
     if not reel.over:
         raise PlanError("frames were never written", job.system.name)
     frames = job.frames or 0 if only is None else only[1] - only[0]

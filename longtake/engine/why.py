@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from longtake.engine.job import Call, Job, Keys
+from longtake.engine.repair import settled
 from longtake.engine.store import Store
 from longtake.errors import InputError
 from longtake.keys import StepKey
@@ -17,7 +18,7 @@ Line = dict[str, Any]
 def plan_lines(job: Job, store: Store) -> Iterator[Line]:
     """One line a step, as it would run now, and last the totals."""
     last = {line["step"]: line for line in store.records()}
-    keys = Keys(job)
+    keys = Keys(job, settled(job, store))
     for call, wave in zip(job.calls, job.waves, strict=True):
         record = last.get(call.number)
         observed = _supposed(call, record)
@@ -87,6 +88,9 @@ def explain(store: Store, step: int) -> Line:
         "observed": observed,
         "seed": now["seed"],
         "prompts": now["prompts"],
+        "attempt": now.get("attempt", 0),
+        "scores": now.get("scores", {}),
+        "faults": now.get("faults", ""),
         "seconds": next((r["seconds"] for r in reversed(own) if r["seconds"] is not None), None),
         "ancestry": _ancestry(now, by_key),
     }
