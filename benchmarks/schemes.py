@@ -3,8 +3,8 @@
     python benchmarks/schemes.py --out compared                   # 1,024 frames of skies
     python benchmarks/schemes.py --out compared --frames 256 --scheme unified --scheme one-shot
 
-Rounds go through the schemes in turn, so that a busy machine slows all alike; seconds are medians,
-with the spread in brackets. Drift and joins are those of the first round's seed.
+Rounds go through the schemes in turn, each with a seed of its own, so that a busy machine slows all
+alike. Every figure is a median over the rounds, with the spread in brackets.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ SCHEMES = (
     "coarse-to-fine:window=16",
     "per-shot:window=16,step=8,shot=64",
     "unified:window=16,step=8",
+    "unified:window=16,step=8,spacing=16,overlap=5,joins=none",
 )
 PROMPT = "a bright noon over the plain, scattered fluffy clouds drifting right"
 
@@ -56,26 +57,25 @@ def main(
 ) -> None:
     """Compare schemes on the same weights."""
     out.mkdir(parents=True, exist_ok=True)
-    seconds = defaultdict[str, list[float]](list)
-    rows: dict[str, dict[str, Any]] = {}
+    rows: dict[str, dict[str, Any]] = {scheme: defaultdict(list) for scheme in schemes}
     for number in range(rounds):
-        for scheme in schemes:
+        for scheme, row in rows.items():
             asked: dict[str, Any] = {"frames": frames, "scheme": scheme, "model": model}
             began = time.monotonic()
             take = longtake.generate(prompt, seed=seed + number, **asked)
             pixels = torch.stack(list(take))
-            seconds[scheme].append(time.monotonic() - began)
+            row["seconds"].append(time.monotonic() - began)
+            sheet = out / f"{scheme.replace(':', '-').replace(',', '-')}-{number}.png"
+            for name, value in looked_at(take, pixels, sheet).items():
+                row[name].append(value)
             if number == 0:
-                rows[scheme] = looked_at(take, pixels, out / f"{scheme.partition(':')[0]}.png")
                 *_, planned = longtake.plan(prompt, seed=seed, **asked)
-                rows[scheme] |= {name: planned[name] for name in ("waves", "calls")}
-    for scheme, row in rows.items():
-        row["seconds"] = seconds[scheme]
+                row |= {name: planned[name] for name in ("waves", "calls")}
     (out / "schemes.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
     click.echo(table(rows))
 
 
-def looked_at(take: longtake.Take, pixels: Tensor, sheet: Path) -> dict[str, Any]:
+def looked_at(take: longtake.Take, pixels: Tensor, sheet: Path) -> dict[str, float]:
     """Scores of a film, and a sheet of 32 of its frames."""
     contact_sheet(pixels[:: max(1, len(pixels) // 32)][:32], sheet, columns=8)
     joins = Joins(step_borders(take.job), tuple(take.job.cuts))
@@ -91,11 +91,18 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for scheme, row in rows.items():
-        times = row["seconds"]
-        middle = f"{statistics.median(times):.1f} ({min(times):.1f}-{max(times):.1f})"
-        scores = " | ".join(f"{row[name]:.2f}" for name in ("drift", "joins", "motion"))
-        lines.append(f"| `{scheme}` | {row['waves']} | {row['calls']} | {middle} | {scores} |")
+        figures = [
+            spread(row[name], places)
+            for name, places in (("seconds", 1), ("drift", 2), ("joins", 2), ("motion", 2))
+        ]
+        lines.append(f"| `{scheme}` | {row['waves']} | {row['calls']} | {' | '.join(figures)} |")
     return "\n".join(lines)
+
+
+def spread(values: Sequence[float], places: int) -> str:
+    """Median, and least and most in brackets."""
+    middle, low, high = statistics.median(values), min(values), max(values)
+    return f"{middle:.{places}f} ({low:.{places}f}-{high:.{places}f})"
 
 
 if __name__ == "__main__":

@@ -6,18 +6,20 @@ import dataclasses
 import functools
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, MutableSequence, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from longtake import __version__
-from longtake.brief import Brief, Options, job_of, read_brief, used_files
+from longtake.brief import Brief, Options, is_endless, job_of, read_brief, used_files
 from longtake.brief.notes import asked_of
 from longtake.brief.systems import load_system, make_system
 from longtake.engine.job import Job
-from longtake.engine.manifest import Witness, manifest_path, write_manifest
-from longtake.engine.store import Folder, Memory, Store
+from longtake.engine.manifest import Witness, has_manifest, manifest_path, write_manifest
+from longtake.engine.store import Store
+from longtake.engine.tail import store_of
 from longtake.errors import FitError, InputError, LongtakeError
 from longtake.system import Part, System
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 _SHEET = 24  # frames on a contact sheet
 _LONGEST_NAME = 255  # bytes; of file systems in common use
+_EVENTS = 1000  # of an endless film that a Take remembers, the latest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,17 +54,17 @@ class Order:
 class Take:
     """A film that is made while it is iterated: uint8 frames, (3, h, w), RGB.
 
-    Iterating again finds every step finished and only decodes.
+    Iterating again finds every step finished and only decodes; an endless film (`seconds=math.inf`)
+    is made anew, except for the steps that are still kept.
     """
 
     def __init__(self, order: Order) -> None:
         self._order = order
-        self.events: list[Event] = []  # of the last time through
+        self.events: MutableSequence[Event] = self._events()  # of the last time through
 
     @property
-    def frames(self) -> int:
-        """How many frames it has."""
-        assert self._order.job.frames is not None
+    def frames(self) -> int | None:
+        """How many frames it has; None: it has no end."""
         return self._order.job.frames
 
     @property
@@ -80,10 +83,12 @@ class Take:
         return self._order.job
 
     def __len__(self) -> int:
+        if self.frames is None:
+            raise TypeError("an endless film has no length")
         return self.frames
 
     def __iter__(self) -> Iterator[Tensor]:
-        self.events = []
+        self.events = self._events()
         for item in _rendered(self._order):
             if _is_frames(item):
                 yield from item.pixels
@@ -97,10 +102,17 @@ class Take:
         audio: str | os.PathLike[str] | None = None,
         sheet: str | os.PathLike[str] | None = None,
     ) -> Path:
-        """Writes the film, exactly `frames` frames, and its manifest; the file appears whole."""
-        check_places(out, audio=audio, sheet=sheet)
-        self.events = list(written(self._order, out, audio, sheet))
+        """Writes the film, exactly `frames` frames, and its manifest; the file appears whole.
+
+        An endless film goes to a playlist (`.m3u8`) or to stdout ("-") until it is interrupted.
+        """
+        check_places(out, audio=audio, sheet=sheet, endless=self.frames is None)
+        self.events = self._events()
+        self.events.extend(written(self._order, out, audio, sheet))
         return Path(out)
+
+    def _events(self) -> MutableSequence[Event]:
+        return [] if self.frames is not None else deque(maxlen=_EVENTS)
 
 
 def generate(
@@ -112,8 +124,9 @@ def generate(
 ) -> Take:
     """A film of a prompt or a storyboard, made while the Take is iterated or saved.
 
-    run: the folder of finished steps; without one they last as long as the Take. Raises InputError
-    at once for anything that cannot be made.
+    run: the folder of finished steps; without one they last as long as the Take. Of an endless film
+    (`seconds=math.inf`) only those are kept that it may still read. Raises InputError at once for
+    anything that cannot be made.
     """
     return Take(order_of(brief, options, run=run, executor=executor))
 
@@ -138,7 +151,8 @@ def stream(
             raise InputError("audio or sheet without a film", "out", 'out="film.mp4"')
         order = order_of(brief, options, run=run, executor=executor)
         return (item for item in _rendered(order) if not _is_frames(item))
-    check_places(out, audio=audio, sheet=sheet, used=used_files(brief, options))
+    used, endless = used_files(brief, options), is_endless(brief, options)
+    check_places(out, audio=audio, sheet=sheet, used=used, endless=endless)
     folder = run_folder(out, run)
     return written(order_of(brief, options, run=folder, executor=executor), out, audio, sheet)
 
@@ -149,11 +163,14 @@ def plan(
     run: str | os.PathLike[str] | None = None,
     **options: Unpack[Options],
 ) -> Iterator[dict[str, Any]]:
-    """The steps of a film, one mapping each, and last their costs; nothing runs, no weights are read."""
+    """The steps of a film, one mapping each, and last their costs; nothing runs, no weights are read.
+
+    Of an endless film, the first 64 steps, and then costs that are None.
+    """
     from longtake.engine import plan_lines
 
-    store: Store = Memory() if run is None else Folder(Path(run))
     job = job_of(brief, options)
+    store = store_of(job, None if run is None else Path(run))
     check_fit(job)
     return plan_lines(job, store)
 
@@ -194,7 +211,7 @@ def order_of(
     if isinstance(model, System) and not executor.startswith(("serial", "batched")):
         what = "a System in hand cannot be sent to other processes"
         raise InputError(what, f"executor {executor}", "a model's name or FILE.py:FUNCTION")
-    store: Store = Memory() if run is None else Folder(Path(run))
+    store = store_of(job, None if run is None else Path(run))
     hands = executor_of(executor, functools.partial(make_system, asked))
     check_fit(job)
     _check_device(job)
@@ -202,12 +219,21 @@ def order_of(
     return Order(job, store, hands, brief, options)
 
 
-def run_folder(out: str | os.PathLike[str], run: str | os.PathLike[str] | None = None) -> Path:
-    """Where finished steps live: as told, or beside the film, and never in the film's place."""
+def run_folder(
+    out: str | os.PathLike[str], run: str | os.PathLike[str] | None = None
+) -> Path | None:
+    """Where finished steps live: as told, or beside the film, and never in the film's place.
+
+    None: in memory, for a film on stdout has nothing beside it.
+    """
+    from longtake.video.files import STDOUT, segments_of
+
     place = Path(out)
+    if os.fspath(out) == STDOUT:
+        return None if run is None else Path(run)
     folder = Path(run) if run is not None else place.with_name(f"{place.stem or place.name}.run")
-    taken = {os.path.realpath(place), os.path.realpath(manifest_path(place))}
-    if taken.intersection(map(os.path.realpath, (folder, *folder.parents))):
+    films = {os.path.realpath(p) for p in (place, segments_of(place), manifest_path(place))}
+    if films & {os.path.realpath(folder), *map(os.path.realpath, folder.parents)}:
         what, hint = "finished steps would lie where the film goes", f"--run {place.stem}.run"
         raise InputError(what, f"--run {folder}", hint)
     return folder
@@ -219,13 +245,20 @@ def check_places(
     audio: str | os.PathLike[str] | None = None,
     sheet: str | os.PathLike[str] | None = None,
     used: Sequence[Path] = (),
+    endless: bool = False,
 ) -> None:
     """Refuses places where a film, its sheet or its sound cannot be; creates nothing."""
     from longtake.video import check_out
-    from longtake.video.files import check_in
+    from longtake.video.files import STDOUT, check_endless, check_in
 
     place = check_out(out)
-    _check_manifest(place)
+    if has_manifest(out):
+        _check_manifest(place)
+    if endless:
+        check_endless(out)
+    if endless and sheet is not None:
+        what = "a sheet shows a whole film, and this one has no end"
+        raise InputError(what, "--sheet", "--seconds 3600")
     if sheet is not None:
         check_sheet(Path(sheet))
     if audio is not None:
@@ -234,7 +267,8 @@ def check_places(
         check_audio(check_in(audio))
     # realpath, unlike Path.resolve, has an answer for links in a ring and for names too long
     taken = [os.path.realpath(file) for file in (*used, *([audio] if audio is not None else []))]
-    for own in (place, *([Path(sheet)] if sheet is not None else [])):
+    films = [] if os.fspath(out) == STDOUT else [place]
+    for own in (*films, *([Path(sheet)] if sheet is not None else [])):
         if os.path.realpath(own) in taken:
             hint = f"--out {place.stem}-new{place.suffix}"
             raise InputError("the film would replace what it is made of", str(own), hint)
@@ -273,7 +307,10 @@ def _check_device(job: Job) -> None:
 
 
 def check_fit(job: Job) -> None:
-    """Plans the whole film; refuses what the system's parts cannot do. No weights are read."""
+    """Plans the whole film, or the beginning of an endless one; refuses what the system's parts cannot do.
+
+    No weights are read.
+    """
     for number, stage in enumerate(job.system.stages):
         shape = job.shape(number)
         for role, model in stage.models.items():
@@ -282,7 +319,7 @@ def check_fit(job: Job) -> None:
                 what = f"the model makes frames of {model.spec.frame}, not {shape}"
                 width, height = job.system.size
                 raise InputError(what, f"role {role}", f"--size {width}x{height}")
-    for call in job.calls:
+    for call in job.first_calls():
         stage = job.system.stages[call.stage]
         _ = stage.model(call.step.role)
         if call.step.choose is not None and stage.select is None:
@@ -327,21 +364,25 @@ def written(
     from longtake.video import VideoWriter
 
     began, job, last, sheeted = time.monotonic(), order.job, None, _Sheet(order.job)
-    film, witness = Path(out), Witness(order.job)
-    asked = asked_of(job, order.brief, order.options, film.parent)
+    film, witness = Path(out), Witness(order.job) if has_manifest(out) else None
+    endless = job.frames is None
     with ExitStack() as stack:
-        writer = stack.enter_context(VideoWriter(out, size=job.size, fps=job.fps, audio=audio))
-        for item in _rendered(order, witness.settle):
+        writer = VideoWriter(out, size=job.size, fps=job.fps, audio=audio, endless=endless)
+        stack.enter_context(writer)
+        for item in _rendered(order, None if witness is None else witness.settle):
             if _is_frames(item):
                 writer.write(item.pixels)
-                witness.see(item)
+                if witness is not None:
+                    witness.see(item)
                 if sheet is not None:
                     sheeted.see(item.first, item.pixels)
             elif type(item).__name__ == "Done":
                 last = item
             else:
                 yield item
-    write_manifest(film, witness.manifest(film, asked, __version__))
+    if witness is not None:
+        asked = asked_of(job, order.brief, order.options, film.parent)
+        write_manifest(film, witness.manifest(film, asked, __version__))
     if sheet is not None:
         sheeted.write(sheet)
     if last is not None:

@@ -27,7 +27,10 @@ class Pin:
 
 @dataclasses.dataclass(frozen=True)
 class Shot:
-    """A stretch of film under one prompt. cut: a new take begins; else it flows on from the shot before."""
+    """A stretch of film under one prompt. cut: a new take begins; else it flows on from the shot before.
+
+    seconds: infinitely many (math.inf) where a film's last shot never ends.
+    """
 
     prompt: str
     seconds: float

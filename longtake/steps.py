@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Protocol
@@ -93,22 +93,75 @@ class Scheme(Protocol):
         """Steps in an order in which they may run: reads only what is given or written before."""
 
 
-def linked(steps: Iterable[Step], given: Iterable[int]) -> Iterator[tuple[Step, Indices]]:
-    """Each step with the numbers of the steps it needs; refuses double writes and early reads."""
-    writer: dict[int, int] = {index: -1 for index in given}
+class Ledger:
+    """Which step wrote an index; -1 where it was given.
+
+    reach: a step is forgotten once so many others' indices were written or looked up since its own
+    last was (None: never). Whether an index was written is always known: as the places below the
+    first hole, and those beyond it.
+    """
+
+    def __init__(self, given: Iterable[int], reach: int | None = None) -> None:
+        self._given, self._reach = frozenset(given), reach
+        self._writer: OrderedDict[int, int] = OrderedDict()
+        self._hole, self._beyond = 0, set(self._given)
+        self._close()
+
+    def __contains__(self, index: int) -> bool:
+        return 0 <= index < self._hole or index in self._beyond
+
+    def writer(self, index: int) -> int:
+        """Number of the step that wrote `index`, which must be written; PlanError if it is forgotten."""
+        if index in self._given:
+            return -1
+        if self._reach is None:
+            return self._writer[index]
+        if index not in self._writer:
+            raise PlanError(f"frame {index} read too late", "endless film", self._hint)
+        self._writer.move_to_end(index)
+        return self._writer[index]
+
+    def write(self, index: int, number: int) -> None:
+        """Notes that step `number` writes `index`; PlanError if an endless film never fills a hole."""
+        self._writer[index] = number
+        self._beyond.add(index)
+        self._close()
+        if self._reach is not None and len(self._writer) > self._reach:
+            self._writer.popitem(last=False)
+            if len(self._beyond) > self._reach + len(self._given):
+                raise PlanError(f"frame {self._hole} not written yet", "endless film", self._hint)
+
+    @property
+    def _hint(self) -> str:
+        return f"within {self._reach} frames"
+
+    def _close(self) -> None:
+        while self._hole in self._beyond:
+            self._beyond.discard(self._hole)
+            self._hole += 1
+
+
+def linked(
+    steps: Iterable[Step], given: Iterable[int], reach: int | None = None
+) -> Iterator[tuple[Step, Indices]]:
+    """Each step with the numbers of the steps it needs; refuses double writes and early reads.
+
+    reach: of an endless film, as in `Ledger`; a read that comes too late is then refused as well.
+    """
+    ledger = Ledger(given, reach)
     for number, step in enumerate(steps):
         where = f"step {number}"
         if not step.targets:
             raise PlanError("a step without targets", where)
         needs = set()
         for index in step.observed:
-            if index not in writer:
+            if index not in ledger:
                 raise PlanError(f"frame {index} read before it is written", where)
-            needs.add(writer[index])
+            needs.add(ledger.writer(index))
         for index in step.targets:
-            if index in writer:
+            if index in ledger:
                 raise PlanError(f"frame {index} written twice", where)
-            writer[index] = number
+            ledger.write(index, number)
         yield step, tuple(sorted(needs - {-1}))
 
 

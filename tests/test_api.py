@@ -103,7 +103,11 @@ def test_the_planner_splits_a_prompt() -> None:
 @pytest.mark.parametrize(
     "asked",
     [
-        {"seconds": "inf"},
+        {"seconds": "-inf"},
+        {"seconds": "inf", "scheme": "hierarchy"},
+        {"seconds": "inf", "frames": 10},
+        {"seconds": "inf", "strength": 0.5, "videos": ("short.mp4",)},
+        {"seconds": "inf", "videos": ("end=short.mp4",)},
         {"seconds": "nan"},
         {"seconds": "0"},
         {"seconds": "1e12"},

@@ -16,6 +16,7 @@ from typing import Any, TypedDict
 from longtake.brief.media import given_of, length_of
 from longtake.brief.numbers import (
     LONGEST,
+    has_no_end,
     nearest_frame,
     read_fps,
     read_frames,
@@ -27,8 +28,8 @@ from longtake.brief.systems import load_system
 from longtake.controls import Cue, Pin, Shot, Storyboard
 from longtake.engine.job import Given, Job
 from longtake.errors import InputError, nearest
-from longtake.prompts.storyboard import read_pin, read_size, read_storyboard
-from longtake.schemes import PerShot
+from longtake.prompts.storyboard import LAST, read_pin, read_size, read_storyboard
+from longtake.schemes import SCHEMES, PerShot
 from longtake.system import System
 
 DEFAULT_SECONDS = 60.0
@@ -56,10 +57,10 @@ class Options(TypedDict, total=False):
 
 @dataclasses.dataclass(frozen=True)
 class Span:
-    """A shot on the film: frames `first` to `end`, half open."""
+    """A shot on the film: frames `first` to `end`, half open (None: the shot does not end)."""
 
     first: int
-    end: int
+    end: int | None
     shot: Shot
 
 
@@ -76,11 +77,13 @@ def job_of(brief: Brief, options: Options) -> Job:
     size = read_size(_first(options.get("size"), asked and asked.size, system.size))
     seed = read_seed(_first(options.get("seed"), asked and asked.seed, 0))
     strength, remade = _read_strength(options), options.get("strength") is not None
-    wanted = read_frames(options.get("seconds"), options.get("frames"), fps)
-    if wanted is None and remade:
+    wanted, endless = _read_length(options, fps)
+    if wanted is None and remade and not endless:
         wanted = length_of(Path(_pins(options, "video")[0].path), fps, LONGEST)
     board = asked or _storyboard(str(brief), system, _seconds(wanted, fps))
-    spans = lay_shots(board.shots, fps, wanted)
+    spans = lay_shots(_going_on(board.shots) if endless else board.shots, fps, wanted)
+    if spans[-1].end is None:
+        _check_endless(system, options)
     job = Job(
         system=system,
         frames=spans[-1].end,
@@ -96,8 +99,17 @@ def job_of(brief: Brief, options: Options) -> Job:
     if remade:
         return _joining(dataclasses.replace(job, source=_source(job, options)), spans)
     given = _given(job, spans, options)
-    _check_apart(given, fps, spans[-1].end)
+    _check_apart(given, fps, job.frames)
     return _joining(dataclasses.replace(job, given=given), spans)
+
+
+def is_endless(brief: Brief, options: Options) -> bool:
+    """Whether a film without end is asked for, by `seconds` or by a storyboard's last shot."""
+    seconds, frames = options.get("seconds"), options.get("frames")
+    if seconds is not None or frames is not None:
+        return has_no_end(seconds)
+    board = read_brief(brief, options)
+    return board is not None and has_no_end(board.shots[-1].seconds)
 
 
 def used_files(brief: Brief, options: Options) -> list[Path]:
@@ -135,11 +147,18 @@ def read_brief(brief: Brief, options: Options) -> Storyboard | None:
 
 
 def lay_shots(shots: tuple[Shot, ...], fps: Fraction, frames: int | None) -> tuple[Span, ...]:
-    """Shots on whole frames. `frames` cuts the film off there, or lets its last shot go on till then."""
+    """Shots on whole frames. `frames` cuts the film off there, or lets its last shot go on till then.
+
+    Only the last shot may be one of infinitely many seconds; the film is then as long as `frames`.
+    """
     spans: list[Span] = []
-    time = Fraction(0)
+    time, first = Fraction(0), 0
     for number, shot in enumerate(shots, 1):
-        first = spans[-1].end if spans else 0
+        if has_no_end(shot.seconds):
+            if number < len(shots):
+                raise InputError(f"shot {number} of {len(shots)} has no end", "seconds", LAST)
+            spans.append(Span(first, None, shot))
+            break
         time += Fraction(str(shot.seconds))
         end = nearest_frame(time, fps)
         if end <= first:
@@ -147,12 +166,39 @@ def lay_shots(shots: tuple[Shot, ...], fps: Fraction, frames: int | None) -> tup
             what = f"a shot of {shot.seconds:g} s holds no frame at {float(fps):g} fps"
             raise InputError(what, f"shot {number}", hint)
         spans.append(Span(first, end, shot))
+        first = end
     if frames is not None:
         spans = [span for span in spans if span.first < frames]
         spans[-1] = dataclasses.replace(spans[-1], end=frames)
-    if spans[-1].end > LONGEST:
-        raise InputError(f"a film of {spans[-1].end} frames", "--seconds", f"at most {LONGEST}")
+    last = spans[-1].end or spans[-1].first
+    if last > LONGEST:
+        raise InputError(f"a film of {last} frames", "--seconds", f"at most {LONGEST}")
     return tuple(spans)
+
+
+def _read_length(options: Options, fps: Fraction) -> tuple[int | None, bool]:
+    """Frames asked for (None: as the brief says), and whether the film goes on for ever instead."""
+    seconds, frames = options.get("seconds"), options.get("frames")
+    if has_no_end(seconds) and frames is None:
+        return None, True
+    return read_frames(seconds, frames, fps), False
+
+
+def _going_on(shots: tuple[Shot, ...]) -> tuple[Shot, ...]:
+    """The shots, of which the last never ends."""
+    return (*shots[:-1], dataclasses.replace(shots[-1], seconds=math.inf))
+
+
+def _check_endless(system: System, options: Options) -> None:
+    """Refuses what an endless film cannot be."""
+    if options.get("strength") is not None:
+        what = "an endless film cannot follow a video"
+        raise InputError(what, "--strength", "a film with an end: no --seconds inf")
+    for stage in system.stages:
+        if not getattr(stage.scheme, "endless", False):
+            name = getattr(stage.scheme, "name", type(stage.scheme).__name__)
+            able = ", ".join(sorted(n for n, kind in SCHEMES.items() if kind.endless))
+            raise InputError("this scheme cannot make an endless film", f"--scheme {name}", able)
 
 
 def _joining(job: Job, spans: tuple[Span, ...]) -> Job:
@@ -204,8 +250,8 @@ def _storyboard(prompt: str, system: System, seconds: float) -> Storyboard:
 
 
 def _cue(span: Span, fps: Fraction) -> Cue:
-    start, stop = float(span.first / fps), float(span.end / fps)
-    return Cue(start, stop, span.shot.prompt, span.shot.cut)
+    stop = None if span.end is None else float(span.end / fps)
+    return Cue(float(span.first / fps), stop, span.shot.prompt, span.shot.cut)
 
 
 def _pins(options: Options, kind: str) -> list[Pin]:
@@ -233,20 +279,23 @@ def _given(job: Job, spans: tuple[Span, ...], options: Options) -> tuple[Given, 
 
 def _place(pin: Pin, span: Span, job: Job) -> Given:
     """A pin's media, set on the film inside `span`."""
-    where, length = f"--{pin.kind} {pin.path}", span.end - span.first
-    first = span.first
+    where, end, first = f"--{pin.kind} {pin.path}", span.end, span.first
+    if end is None:
+        if pin.at == "end":
+            what = f"'{pin.path}' is pinned where a shot ends that does not"
+            raise InputError(what, where, f"0={pin.path}")
+        end = LONGEST
+    length = end - first
     if not isinstance(pin.at, str):
         first += math.floor(Fraction(str(pin.at)) * job.fps + Fraction(1, 10**6))
-        if first >= span.end:
+        if first >= end:
             what = f"{pin.at:g} s is past the end at {float(length / job.fps):g} s"
             raise InputError(what, where, f"end={pin.path}")
     given = given_of(pin, first, job.size, job.system.canvas(job.size), job.fps, limit=length)
     if pin.at == "end":
-        given = dataclasses.replace(given, frame=span.end - given.frames)
-    if given.frame + given.frames > span.end or given.frame < span.first:
-        what = (
-            f"the video's {given.frames} frames from frame {given.frame} on pass frame {span.end}"
-        )
+        given = dataclasses.replace(given, frame=end - given.frames)
+    if given.frame + given.frames > end or given.frame < span.first:
+        what = f"the video's {given.frames} frames from frame {given.frame} on pass frame {end}"
         raise InputError(what, where, f"a film of {given.frame + given.frames} frames or more")
     for cut in job.cuts:
         if given.frame < cut < given.frame + given.frames:
@@ -254,13 +303,13 @@ def _place(pin: Pin, span: Span, job: Job) -> Given:
     return given
 
 
-def _check_apart(given: tuple[Given, ...], fps: Fraction, frames: int) -> None:
+def _check_apart(given: tuple[Given, ...], fps: Fraction, frames: int | None) -> None:
     for before, after in zip(given, given[1:], strict=False):
         if after.frame < before.end:
             last = min(before.end, after.end) - 1
             many = f"frames {after.frame} to {last} are"
             what = f"{many if last > after.frame else f'frame {last} is'} pinned twice"
-            free = before.end < frames
+            free = frames is None or before.end < frames
             hint = f"a time from {float(before.end / fps):g} s on" if free else "one of the two"
             raise InputError(what, "--image, --video", hint)
 
@@ -270,6 +319,7 @@ __all__ = [
     "Brief",
     "Options",
     "Span",
+    "is_endless",
     "job_of",
     "lay_shots",
     "system_of",

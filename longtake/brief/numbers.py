@@ -63,8 +63,16 @@ def read_number(value: Any, where: str, least: float, most: float) -> float:
     return number
 
 
+def has_no_end(seconds: Any) -> bool:
+    """Whether seconds, as text or as a number, are infinitely many."""
+    return str(seconds).strip().lower() in ("inf", "infinity", "+inf", "+infinity")
+
+
 def read_frames(seconds: Any, frames: Any, fps: Fraction) -> int | None:
-    """Frames asked for outright, in seconds or in frames; None where neither is given."""
+    """Frames asked for outright, in seconds or in frames; None where neither is given.
+
+    InputError for `inf` too: whoever can go on for ever asks `has_no_end` first.
+    """
     if seconds is not None and frames is not None:
         raise InputError("both seconds and frames", "--seconds, --frames", "one of them")
     if frames is not None:
@@ -75,9 +83,8 @@ def read_frames(seconds: Any, frames: Any, fps: Fraction) -> int | None:
         return int(read_number(count, "--frames", 1, LONGEST))
     if seconds is None:
         return None
-    if str(seconds).strip().lower() in ("inf", "infinity", "+inf"):
-        what = "endless films are not part of this version"
-        raise InputError(what, "--seconds", "--seconds 3600")
+    if has_no_end(seconds):
+        raise InputError("this cannot go on for ever", "--seconds", "--seconds 3600")
     read_number(seconds, "--seconds", 0.5 / float(fps), float(LONGEST / fps))
     count = nearest_frame(Fraction(str(seconds).strip()), fps)
     return max(count, 1)

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import json
 import os
+import re
 import shlex
 import sys
 import traceback
@@ -189,6 +190,10 @@ def _tell(text: str, short: str, words: list[str], code: int) -> int:
 
 
 def _resumes(words: list[str]) -> bool:
+    """Whether the same command goes on where it stopped: not if it kept its steps in memory."""
+    joined = " ".join(words)
+    if re.search(r"--out[ =]-( |$)", joined) and not re.search(r"--run[ =]", joined):
+        return False
     return words[:1] in (["generate"], ["train"])
 
 

@@ -4,33 +4,43 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from longtake.brief import Options, job_of, used_files
+from longtake.brief import Options, is_endless, job_of, used_files
 from longtake.cli import plans
 from longtake.cli.base import Voice, absent, verb
 from longtake.cli.runs import remember
 from longtake.engine.events import Done
 from longtake.engine.executors import check_executor
 from longtake.errors import InputError
+from longtake.video.files import PLAYLIST, STDOUT
 
 if TYPE_CHECKING:
     from longtake.engine.job import Job
 
+OUT = "film.mp4"
 FILM_OPTIONS = (
     ("--model", "NAME|FILE.py:FUNC|FOLDER", "What makes the clips; the built-in model if absent."),
     ("--scheme", "NAME[:KNOB=VALUE,..]", "How the film is cut into calls of the model."),
-    ("--seconds", "S", "Length; 60 if neither the brief nor --frames says it."),
+    ("--seconds", "S", "Length; 60 if neither the brief nor --frames says it; inf: without end."),
     ("--frames", "N", "Length in frames, exactly."),
     ("--fps", "F", "Frames a second; the model's own rate if absent."),
     ("--size", "WxH", "Width and height, 16 to 4096 each; the model's own size if absent."),
     ("--seed", "N", "What chance starts from; 0 if absent. The same seed gives the same film."),
-    ("--out", "FILE", "The film: .mp4 .mkv .webm .gif, or a folder of PNGs. [film.mp4]"),
-    ("--run", "DIR", "Where finished steps live; beside --out if absent."),
+    (
+        "--out",
+        "FILE",
+        f"The film: .mp4 .mkv .webm .gif .m3u8 (HLS), - (stdout), a PNG folder. [{OUT}]",
+    ),
+    ("--run", "DIR", "Where finished steps live; if absent beside --out, for stdout in memory."),
     ("--executor", "KIND", "serial, batched[:N], processes:N or ray[:ADDRESS]. [serial]"),
     ("--device", "NAME", "cpu, cuda, cuda:1 or mps."),
     ("--audio", "FILE", "Sound for the film, cut at its end."),
@@ -83,22 +93,31 @@ def generate(voice: Voice, brief: str, **values: Any) -> None:
     """Make a film of BRIEF: a prompt, or a storyboard file (.toml).
 
     Stop it at any time; the same command goes on where it stopped, and the film is the same.
+
+    A film without end (--seconds inf) goes to a pipe (--out -, fragmented MP4) or an HLS playlist
+    (--out NAME.m3u8) until Ctrl-C; it keeps only the steps it may still need.
     """
     from longtake import api
     from longtake.cli.progress import summary, told
 
     options, place = options_of(values), places_of(values)
-    out, folder = place["out"], _checked_folder(place, brief, options)
-    order = api.order_of(brief, options, run=folder, executor=place["executor"])
+    out = place["out"]
+    if voice.json and out == STDOUT:
+        raise InputError("stdout takes the film or JSON lines", "--out -, --json", "--out film.mp4")
+    folder = _checked_folder(place, brief, options)
+    with _all_to_stderr(out):
+        order = api.order_of(brief, options, run=folder, executor=place["executor"])
     _announce(order.job, voice)
-    events = api.written(order, out, place["audio"], place["sheet"])
-    noted = False
-    for event in told(events, voice):
-        if not noted:
-            noted = remember(folder, out, brief, options)
-        voice.line(event.line())
-        if isinstance(event, Done):
-            voice.say(summary(event))
+    with _stoppable():
+        events = api.written(order, out, place["audio"], place["sheet"])
+        kept = getattr(order.store, "path", None)  # of an endless film, a folder in the run folder
+        noted = kept is None
+        for event in told(events, voice):
+            if not noted:
+                noted = remember(kept, out, brief, options)
+            voice.line(event.line())
+            if isinstance(event, Done):
+                (voice.note if out == STDOUT else voice.say)(summary(event))
 
 
 @verb(
@@ -119,7 +138,7 @@ def plan(voice: Voice, brief: str | None, given: str | None, **values: Any) -> N
     """
     from longtake import api
 
-    options, place = options_of(values), places_of(values)
+    options = options_of(values)
     if brief is None:
         plans.show(plans.scheme_lines(options, given or ""), voice, "")
         return
@@ -128,6 +147,9 @@ def plan(voice: Voice, brief: str | None, given: str | None, **values: Any) -> N
         raise InputError(what, "longtake plan", "--image or --video with a brief")
     if re.search(r"\.py:\w+$", brief) and "model" not in options:
         options["model"], brief = brief, "a plan"
+    if values["out"] is None and is_endless(brief, options):
+        values["out"] = f"film{PLAYLIST}"
+    place = places_of(values)
     check_executor(place["executor"])
     folder = _checked_folder(place, brief, options)
     job = job_of(brief, options)
@@ -153,20 +175,50 @@ def options_of(values: dict[str, Any]) -> Options:
 def places_of(values: dict[str, Any]) -> dict[str, Any]:
     """Where things go and who computes."""
     names = ("out", "run", "executor", "audio", "sheet")
-    defaults = {"out": "film.mp4", "executor": "serial"}
+    defaults = {"out": OUT, "executor": "serial"}
     for name in names:
         if values[name] is not None and not values[name].strip():
             raise InputError("an empty value", f"--{name}", defaults.get(name, "a path"))
     return {name: values[name] or defaults.get(name) for name in names}
 
 
-def _checked_folder(place: dict[str, Any], brief: str, options: Options) -> Path:
-    """The run folder, when it and every file that is asked for can be where they are to be."""
+def _checked_folder(place: dict[str, Any], brief: str, options: Options) -> Path | None:
+    """The run folder, when it and every file that is asked for can be where they are to be.
+
+    None: finished steps live in memory.
+    """
     from longtake import api
 
     out, sound, sheet = place["out"], place["audio"], place["sheet"]
-    api.check_places(out, audio=sound, sheet=sheet, used=used_files(brief, options))
+    used, endless = used_files(brief, options), is_endless(brief, options)
+    api.check_places(out, audio=sound, sheet=sheet, used=used, endless=endless)
     return api.run_folder(out, place["run"])
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGTERM and SIGINT end what is going on as Ctrl-C does, so that the film is brought to an end.
+
+    SIGINT too, for shells have background jobs ignore it, and a film without end must not.
+    """
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    if threading.current_thread() is not threading.main_thread():
+        numbers = ()
+    before = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _all_to_stderr(out: str) -> AbstractContextManager[object]:
+    """What a model's file prints while it is read does not get into a film on stdout."""
+    return redirect_stdout(sys.stderr) if out == STDOUT else nullcontext()
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from longtake.brief import Options
-from longtake.brief.numbers import read_fps, read_frames
+from longtake.brief.numbers import LONGEST, has_no_end, read_fps, read_frames
 from longtake.cli.base import Voice
 from longtake.cli.figures import Expected, expected
+from longtake.engine.job import AHEAD
+from longtake.engine.why import TOTALS
 from longtake.errors import InputError
 from longtake.schemes import find_scheme
-from longtake.steps import Plan, Timeline
+from longtake.steps import Plan, Step, Timeline, linked
 
 if TYPE_CHECKING:
     from longtake.engine.job import Job
@@ -33,20 +36,15 @@ def scheme_lines(options: Options, given: str) -> Iterator[Line]:
         hint = "a prompt, a storyboard, or --scheme autoregressive:window=20,step=10 --frames 1000"
         raise InputError("nothing to plan", "longtake plan", hint)
     fps = read_fps(options.get("fps", 10))
+    if has_no_end(options.get("seconds")) and "frames" not in options:
+        yield from _endless_lines(options["scheme"], given)
+        return
     length = read_frames(options.get("seconds"), options.get("frames"), fps)
     if length is None:
         raise InputError("no length", "longtake plan", "--frames 1000")
     plan = Plan.of(find_scheme(options["scheme"]), Timeline(length, read_given(given, length)))
     for number, step in enumerate(plan.steps):
-        yield {
-            "step": number,
-            "targets": list(step.targets),
-            "observed": list(step.observed),
-            "role": step.role,
-            "wave": plan.depths[number] - 1,
-            "cached": False,
-            "why": "new",
-        }
+        yield _step_line(number, step, plan.depths[number] - 1)
     yield {
         "event": "planned",
         "steps": len(plan.steps),
@@ -54,6 +52,28 @@ def scheme_lines(options: Options, given: str) -> Iterator[Line]:
         "calls": plan.calls,
         "peak_live": plan.peak_live,
         "deepest_ancestry": plan.deepest_ancestry,
+    }
+
+
+def _endless_lines(scheme: str, given: str) -> Iterator[Line]:
+    """The first steps of a scheme that goes on for ever."""
+    timeline = Timeline(None, read_given(given, LONGEST))
+    depths: list[int] = []
+    for step, needs in islice(linked(find_scheme(scheme).steps(timeline), timeline.given), AHEAD):
+        depths.append(1 + max((depths[number] for number in needs), default=0))
+        yield _step_line(len(depths) - 1, step, depths[-1] - 1)
+    yield {**dict.fromkeys(TOTALS), "event": "planned", "endless": True}
+
+
+def _step_line(number: int, step: Step, wave: int) -> Line:
+    return {
+        "step": number,
+        "targets": list(step.targets),
+        "observed": list(step.observed),
+        "role": step.role,
+        "wave": wave,
+        "cached": False,
+        "why": "new",
     }
 
 
@@ -72,17 +92,21 @@ def read_given(text: str, length: int) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
-def show_job(job: Job, run: Path, voice: Voice) -> None:
+def show_job(job: Job, run: Path | None, voice: Voice) -> None:
     """A job's plan, with what its run folder holds and what the rest is expected to take."""
-    from longtake.engine.store import Folder
+    from longtake.engine.tail import store_of
     from longtake.engine.why import plan_lines
 
-    store = Folder(run)
+    store = store_of(job, run)
     lines = list(plan_lines(job, store))
+    width, height = job.size
+    if job.frames is None:
+        title = f"without end, {width}x{height}, {float(job.fps):g} fps, {job.system.name}"
+        show(lines, voice, title)
+        return
     left = sum(not line["cached"] for line in lines[:-1])
     cost = expected(job, left, store.records())
     lines[-1] |= {"to_run": left, **dataclasses.asdict(cost)}
-    width, height = job.size
     title = f"{job.frames} frames, {width}x{height}, {float(job.fps):g} fps, {job.system.name}"
     show(lines, voice, title, cost)
 
@@ -137,6 +161,8 @@ def _table(steps: list[Line], title: str) -> None:
 
 def _summary(steps: list[Line], total: Line) -> str:
     cached = sum(line["cached"] for line in steps)
+    if total.get("endless"):
+        return f"the first {len(steps)} steps, {cached} of them cached; the film has no end"
     return (
         f"{total['steps']} steps in {total['waves']} waves, {cached} of them cached; "
         f"at most {total['peak_live']} indices held; "

@@ -47,6 +47,9 @@ class Count:
 
     def words(self) -> str:
         """As a line."""
+        if not self.all_frames:
+            rate = f", {self.rate():.1f} frames/s" if self.frames else ""
+            return f"steps {self.steps}, frames {self.frames}{rate}"
         text = f"steps {self.steps}/{self.all_steps}, frames {self.frames}/{self.all_frames}"
         if not self.frames:
             return text
@@ -80,7 +83,8 @@ def _lines(events: Iterable[Event], voice: Voice) -> Iterator[Event]:
     count, last, share = Count(), time.monotonic(), 0.0
     for event in events:
         count.take(event)
-        now, part = time.monotonic(), count.frames / max(count.all_frames, 1)
+        now = time.monotonic()
+        part = count.frames / count.all_frames if count.all_frames else 0.0
         if isinstance(event, (Decoded, Finished)) and (part >= share + 0.1 or now > last + _EVERY):
             voice.note(count.words())
             last, share = now, part

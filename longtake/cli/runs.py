@@ -14,7 +14,7 @@ from longtake.brief.notes import kept_model, kept_pins, moved_pins
 from longtake.cli.base import Voice, verb
 from longtake.engine.job import Job, Keys
 from longtake.engine.repair import settled
-from longtake.engine.store import Folder
+from longtake.engine.store import ENDLESS, Folder
 from longtake.errors import InputError, PlanError, nearest
 
 FILMS = "films.json"
@@ -68,6 +68,7 @@ def gc(voice: Voice, run: Path, dry_run: bool) -> None:
     A film's plan is taken afresh from its brief: an edited storyboard no longer needs its old steps.
     """
     store = _opened(run)
+    run = store.path
     films = _films(run)
     if not films:
         raise InputError("no film was recorded here", str(run), "deleting the folder if unwanted")
@@ -110,6 +111,8 @@ def _kept(brief: str, run: Path) -> str:
 
 
 def _opened(run: Path) -> Folder:
+    if not (run / "store.json").is_file() and (run / ENDLESS / "store.json").is_file():
+        run = run / ENDLESS
     if not (run / "store.json").is_file():
         parent = run.absolute().parent
         names = [p.parent.name for p in parent.glob("*/store.json")] if parent.is_dir() else []
@@ -147,7 +150,7 @@ def keys_of(job: Job, store: Folder) -> set[str]:
     try:
         keys = Keys(job, settled(job, store))
         needed = {keys.take(call).key for call in job.calls}
-    except PlanError:  # what a step observes is chosen as it runs: the journal knows what it chose
+    except PlanError:  # it has no end, or chooses as it runs: the journal knows what was made
         needed = {line["key"] for line in store.records()}
     for stage in range(len(job.system.stages)):
         pieces = (*job.pieces.values(), *job.source_pieces.values())

@@ -94,8 +94,11 @@ def _world_options(function: Any) -> Any:
 def render(voice: Voice, world: str, out: str, truth: str | None, **values: Any) -> None:
     """Render the WORLD into a film."""
     from longtake.video import VideoWriter, check_out
+    from longtake.video.files import STDOUT
 
     check_out(out)
+    if out == STDOUT:
+        raise InputError("only generate writes to stdout", "--out -", "film.mp4")
     _check_truth(truth)
     fps, size, reels = _reels(world, values)
     frames, began = sum(reel.frames for reel in reels), time.monotonic()
@@ -170,6 +173,8 @@ def _takes(
 ) -> list[tuple[int, int, list[tuple[int, str]]]]:
     """First film frame, length, and (frame within the take, prompt) of every shot, per take."""
     spans = lay_shots(board.shots, fps, frames)
+    if spans[-1].end is None:
+        raise InputError("this cannot go on for ever", "--script", "--seconds 3600")
     for n, span in enumerate(spans, 1):
         if span.shot.pins:
             raise InputError("a world takes no pictures", f"shot {n}", "generate, which does")
@@ -179,7 +184,7 @@ def _takes(
         part = spans[a:b]
         first = part[0].first
         shots = [(span.first - first, span.shot.prompt) for span in part]
-        takes.append((first, part[-1].end - first, shots))
+        takes.append((first, (part[-1].end or first) - first, shots))
     return takes
 
 

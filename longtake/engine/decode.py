@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from longtake.clip import Clip, Codec
 from longtake.engine.events import Decoded, Event
+from longtake.engine.heap import trim
 from longtake.engine.job import Job
 from longtake.steps import Indices, Take
 
@@ -106,6 +107,7 @@ class Reel:
             self._forget(window)
             yield frames
             yield Decoded((frames.first, frames.first + len(frames.pixels)))
+            trim()
 
     def _trimmed(self, frames: Frames) -> Frames:
         if self._only is None:

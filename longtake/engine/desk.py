@@ -60,7 +60,10 @@ class Desk:
         observed = step.observed
         if step.choose is not None:
             observed = self._choose(call, step.observed, step.choose)
-        return Order(call, observed, self._keys.take(call, observed))
+        key = self._keys.take(call, observed)
+        for old in self._keys.forgotten():
+            self._let_go(old)
+        return Order(call, observed, key)
 
     def find(self, order: Order) -> bool:
         """Whether the call's clip is stored, and good enough; it is then at hand."""
@@ -292,6 +295,13 @@ class Desk:
         while self._bytes > BUDGET and len(self._hand) > 1:
             _, old = self._hand.popitem(last=False)
             self._bytes -= _size(old)
+
+    def _let_go(self, key: str) -> None:
+        """Drops a clip that nobody can read any more."""
+        clip = self._hand.pop(key, None)
+        if clip is not None:
+            self._bytes -= _size(clip)
+        self.store.drop(key)
 
 
 def encoded(job: Job, piece: Piece, pixels: Tensor, stage: int) -> Tensor:

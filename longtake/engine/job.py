@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from bisect import bisect_right
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from functools import cached_property
@@ -19,13 +19,14 @@ from longtake.clip import Clip
 from longtake.controls import Clock, Controls, Cue
 from longtake.errors import FitError, InputError, PlanError
 from longtake.keys import StepKey, fingerprint
-from longtake.steps import Indices, Plan, Step, Take, Timeline, lay_takes, linked
+from longtake.steps import Indices, Ledger, Plan, Step, Take, Timeline, lay_takes, linked
 from longtake.system import System
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-REACH = 16_384  # indices of an endless film that can still be read after they were last used
+AHEAD = 64  # calls of an endless film that are looked at before the first of them is finished
+REACH = 16_384  # as `Job.reach`, for a scheme that does not say how far it reaches
 CHUNK = 64  # most indices of a given clip that are encoded and stored together
 
 
@@ -280,6 +281,19 @@ class Job:
         """The film's control tracks."""
         return Controls(self.cues, self.system.encoder, self.system.passage, self.clock)
 
+    @property
+    def reach(self) -> int:
+        """Indices of an endless film that are kept: so many others may be used before one is forgotten.
+
+        Twice what its schemes reach back for and all calls that may be under way at once hold, and
+        everything up to the last given index, to which films are made backward.
+        """
+        most = 1 + max(self.given_indices, default=-1)
+        for scheme in (stage.scheme for stage in self.system.stages):
+            back = getattr(scheme, "reach", None)
+            most += REACH if back is None else 2 * (back + AHEAD * scheme.window)
+        return most
+
     @cached_property
     def plans(self) -> tuple[Plan, ...]:
         """The whole plan of every stage of a finite film."""
@@ -293,7 +307,13 @@ class Job:
     @cached_property
     def calls(self) -> tuple[Call, ...]:
         """All calls of a finite film, in an order in which they may run."""
+        if self.frames is None:
+            raise PlanError("an endless film has no whole plan", "plan", "a length")
         return tuple(lay(self))
+
+    def first_calls(self, count: int = AHEAD) -> tuple[Call, ...]:
+        """The calls of a finite film, or so many of an endless one."""
+        return self.calls if self.frames is not None else tuple(itertools.islice(lay(self), count))
 
     @cached_property
     def waves(self) -> tuple[int, ...]:
@@ -329,7 +349,9 @@ class Keys:
         self.job = job
         self._attempts = attempts or {}
         self._writer: OrderedDict[tuple[int, int], tuple[int, str]] = OrderedDict()
-        self._reach = None if job.frames is not None else REACH * len(job.system.stages)
+        self._reach = None if job.frames is not None else job.reach
+        self._left: Counter[str] = Counter()  # indices by key, of an endless film
+        self._forgotten: list[str] = []
 
     def writer(self, stage: int, index: int) -> tuple[int, str]:
         """Number and key of the call that wrote an index (-1 and the piece's key if given)."""
@@ -339,7 +361,7 @@ class Keys:
         place = (stage, index)
         if place not in self._writer:
             raise PlanError(
-                f"frame {index} read too late", "endless film", f"within {REACH} frames"
+                f"frame {index} read too late", "endless film", f"within {self._reach} frames"
             )
         if self._reach is not None:
             self._writer.move_to_end(place)
@@ -359,9 +381,23 @@ class Keys:
         key = key.rolled(self._attempts.get(key.key, 0) if attempt is None else attempt)
         for index in call.step.targets:
             self._writer[call.stage, index] = (call.number, key.key)
-        while self._reach is not None and len(self._writer) > self._reach:
-            self._writer.popitem(last=False)
+        if self._reach is not None:
+            self._left[key.key] += len(call.step.targets)
+            self._forget(self._reach)
         return key
+
+    def forgotten(self) -> list[str]:
+        """Keys, since this was last asked, of which no index can be read any more."""
+        keys, self._forgotten = self._forgotten, []
+        return keys
+
+    def _forget(self, reach: int) -> None:
+        while len(self._writer) > reach:
+            _, (_, key) = self._writer.popitem(last=False)
+            self._left[key] -= 1
+            if not self._left[key]:
+                del self._left[key]
+                self._forgotten.append(key)
 
     def read(self, stage: int, indices: Indices) -> tuple[tuple[int, str], ...]:
         """(index, key of what wrote it) for every index."""
@@ -398,10 +434,10 @@ def lay(job: Job) -> Iterator[Call]:
         if step is None:
             return
         wanted = (*step.observed, *step.targets) if stage else ()
-        while any(index not in stages[stage - 1].writer for index in wanted):
+        while any(index not in stages[stage - 1].ledger for index in wanted):
             yield from advance(stage - 1)
         number = next(numbers)
-        earlier = {stages[stage - 1].writer[index] for index in wanted} - {-1}
+        earlier = {stages[stage - 1].ledger.writer(index) for index in wanted}
         yield stages[stage].call(number, step, needs, earlier)
 
     last = len(stages) - 1
@@ -416,12 +452,12 @@ class _Laid:
         timeline, scheme = job.timeline, job.system.stages[stage].scheme
         endless = timeline.length is None
         plan = () if endless else zip(job.plans[stage].steps, job.plans[stage].needs, strict=True)
-        steps = linked(scheme.steps(timeline), timeline.given) if endless else plan
+        reach = job.reach if endless else None
+        steps = linked(scheme.steps(timeline), timeline.given, reach) if endless else plan
         self.steps: Iterator[tuple[Step, Indices]] = self._checked(iter(steps), scheme.window)
         self.stage, self.over = stage, False
         # only between stages must it be known who wrote what: a lone stage's numbers are the plan's
-        self.writer: dict[int, int] = dict.fromkeys(timeline.given, -1)
-        self._numbers: list[int] = []
+        self.ledger = Ledger(timeline.given, reach)
         self._alone = len(job.system.stages) == 1
 
     def _checked(
@@ -436,7 +472,7 @@ class _Laid:
     def call(self, number: int, step: Step, needs: Indices, earlier: set[int]) -> Call:
         if self._alone:
             return Call(number, self.stage, step, needs)
-        self._numbers.append(number)
-        self.writer.update(dict.fromkeys(step.targets, number))
-        own = {self._numbers[n] for n in needs}
-        return Call(number, self.stage, step, tuple(sorted(own | earlier)))
+        own = {self.ledger.writer(index) for index in step.observed}
+        for index in step.targets:
+            self.ledger.write(index, number)
+        return Call(number, self.stage, step, tuple(sorted((own | earlier) - {-1})))

@@ -58,6 +58,11 @@ def manifest_path(film: str | os.PathLike[str]) -> Path:
     return place.with_name(f"{place.name}.manifest.json")
 
 
+def has_manifest(out: str | os.PathLike[str]) -> bool:
+    """Whether a film there gets one: a stream on stdout and a playlist of segments get none."""
+    return os.fspath(out) != "-" and Path(out).suffix.lower() != ".m3u8"
+
+
 class Witness:
     """Sees a film being made, its steps in any order and its frames in film order.
 

@@ -19,11 +19,10 @@ from longtake.engine.events import (
     Suspect,
 )
 from longtake.engine.executors import Executor
-from longtake.engine.job import Call, Job, lay
+from longtake.engine.job import AHEAD, Call, Job, lay
 from longtake.engine.store import Store
 from longtake.errors import MachineError, PlanError
 
-AHEAD = 64  # calls of an endless film that are looked at before the first of them is finished
 PAUSE = 0.05  # seconds between looks at what another process is making
 
 
@@ -143,7 +142,7 @@ class Queue:
     def __init__(self, job: Job, wanted: Collection[int] | None = None) -> None:
         calls = lay(job) if job.frames is None else iter(job.calls)
         self._calls = calls if wanted is None else (c for c in calls if c.number in wanted)
-        self._ahead = AHEAD if job.frames is None else len(job.calls)
+        self._endless, self._laid = job.frames is None, 0
         self._ready: list[tuple[int, Call]] = []
         self._missing: dict[int, tuple[Call, set[int]]] = {}
         self._readers: dict[int, list[int]] = {}
@@ -152,7 +151,7 @@ class Queue:
 
     def next(self) -> Call | None:
         """A call that may run now, if there is one."""
-        while len(self._open) < self._ahead and (call := next(self._calls, None)) is not None:
+        while self._looks_ahead() and (call := next(self._calls, None)) is not None:
             self._add(call)
         return heapq.heappop(self._ready)[1] if self._ready else None
 
@@ -176,7 +175,15 @@ class Queue:
             heapq.heappush(self._ready, (call.number, call))
         self.postponed = []
 
+    def _looks_ahead(self) -> bool:
+        """Whether one more call may be looked at: of an endless film none far from the oldest open one.
+
+        While a slow worker makes that one, the others would run away from it and from the frames that are shown.
+        """
+        return not (self._endless and self._open and self._laid - min(self._open) >= AHEAD)
+
     def _add(self, call: Call) -> None:
+        self._laid += 1
         self._open.add(call.number)
         missing = {number for number in call.needs if number in self._open}
         if not missing:

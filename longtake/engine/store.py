@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import json
 import os
+from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
@@ -26,6 +27,7 @@ except ImportError:  # no such locks on this system: two processes then repeat e
 FORMAT = "longtake-run"
 VERSION = 1
 CARRY = "carry."
+ENDLESS = "endless"  # the folder in a run folder where an endless film has a run folder of its own
 
 
 class Store(Protocol):
@@ -42,6 +44,9 @@ class Store(Protocol):
     def put(self, key: str, clip: Clip) -> None:
         """Stores a clip: wholly or not at all."""
 
+    def drop(self, key: str) -> int:
+        """Removes a clip, if it is there; the bytes that were freed."""
+
     def claim(self, key: str) -> bool:
         """Whether this process may make `key`; False while another one does."""
 
@@ -56,12 +61,12 @@ class Store(Protocol):
 
 
 class Memory:
-    """A store that lasts as long as the process."""
+    """A store that lasts as long as the process. lines: how many of the journal it keeps (None: all)."""
 
-    def __init__(self) -> None:
+    def __init__(self, lines: int | None = None) -> None:
         self.damaged: dict[str, str] = {}
         self.clips: dict[str, Clip] = {}
-        self._journal: list[str] = []
+        self._journal: deque[str] = deque(maxlen=lines)
 
     def has(self, key: str) -> bool:
         """Whether a clip is there."""
@@ -74,6 +79,11 @@ class Memory:
     def put(self, key: str, clip: Clip) -> None:
         """Keeps a clip."""
         self.clips[key] = clip
+
+    def drop(self, key: str) -> int:
+        """Lets a clip go."""
+        clip = self.clips.pop(key, None)
+        return 0 if clip is None else clip.frames.nbytes
 
     def claim(self, key: str) -> bool:
         """Nobody else is here."""
@@ -239,13 +249,18 @@ class Folder:
 
     def _sweep(self, lock: IO[bytes]) -> None:
         """Removes what interrupted writes left, if nobody else is writing."""
+        self._alone(lock)
+        fcntl.flock(lock, fcntl.LOCK_SH)
+
+    def _alone(self, lock: IO[bytes]) -> bool:
+        """Whether nobody else uses the folder; nobody else can then begin to, and it is swept."""
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            for file in (*self.path.glob(".tmp-*"), *self.path.glob("clips/*/.tmp-*")):
-                file.unlink(missing_ok=True)
         except BlockingIOError:
-            pass
-        fcntl.flock(lock, fcntl.LOCK_SH)
+            return False
+        for file in (*self.path.glob(".tmp-*"), *self.path.glob("clips/*/.tmp-*")):
+            file.unlink(missing_ok=True)
+        return True
 
     def _write(self, file: Path, data: bytes) -> None:
         self._open()
@@ -323,7 +338,7 @@ def _byte(key: str) -> int:
 
 
 def _ours(name: str) -> bool:
-    return name in ("lock", "claims") or name.startswith(".tmp-")
+    return name in ("lock", "claims", ENDLESS) or name.startswith(".tmp-")
 
 
 def _last_byte(file: IO[bytes]) -> bytes:

@@ -13,13 +13,15 @@ from longtake.keys import StepKey
 from longtake.steps import Indices
 
 Line = dict[str, Any]
+TOTALS = ("event", "steps", "waves", "calls", "peak_live", "deepest_ancestry")
 
 
 def plan_lines(job: Job, store: Store) -> Iterator[Line]:
-    """One line a step, as it would run now, and last the totals."""
+    """One line a step, as it would run now, and last the totals; of an endless film the first steps."""
     last = {line["step"]: line for line in store.records()}
-    keys = Keys(job, settled(job, store))
-    for call, wave in zip(job.calls, job.waves, strict=True):
+    keys, waves = Keys(job, settled(job, store)), dict[int, int]()
+    for call in job.first_calls():
+        wave = waves[call.number] = 1 + max((waves[number] for number in call.needs), default=-1)
         record = last.get(call.number)
         observed = _supposed(call, record)
         key = keys.take(call, observed)
@@ -33,7 +35,10 @@ def plan_lines(job: Job, store: Store) -> Iterator[Line]:
             "cached": cached,
             "why": "cached" if cached else _why(key, record),
         }
-    depth = 1 + max(job.waves, default=-1)
+    depth = 1 + max(waves.values(), default=-1)
+    if job.frames is None:
+        yield {**dict.fromkeys(TOTALS), "event": "planned", "endless": True}
+        return
     yield {
         "event": "planned",
         "steps": len(job.calls),

@@ -22,6 +22,7 @@ SHOT_KEYS = ("cut", "images", "prompt", "seconds", "videos")
 SIZES = range(16, 4097)  # width and height of a film
 SEEDS = range(2**63)
 LONGEST = 1e7  # seconds
+LAST = "seconds = inf in the last shot only"
 _RATES = (0.1, 240.0)
 _LARGEST = 4 * 2**20  # bytes of a storyboard file
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|nan|inf|-inf", re.IGNORECASE)
@@ -30,7 +31,8 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|nan|inf|-inf", re.I
 def read_storyboard(path: str | os.PathLike[str]) -> Storyboard:
     """The storyboard in a `.toml` file; pins come back as absolute paths inside the file's folder.
 
-    Raises InputError for anything unknown, of the wrong kind or out of range.
+    The last shot may have `seconds = inf`. Raises InputError for anything unknown, of the wrong kind
+    or out of range.
     """
     place = Path(path)
     if os.path.isdir(place):
@@ -66,7 +68,10 @@ def parse_storyboard(text: str, *, name: str = "storyboard", folder: Path = Path
     if not isinstance(shots, list) or not shots or not all(isinstance(s, dict) for s in shots):
         raise InputError("no shots", name, 'a table [[shot]] with prompt = "..." and seconds = 10')
     return Storyboard(
-        shots=tuple(_shot(shot, f"{name}, shot {n}", folder) for n, shot in enumerate(shots, 1)),
+        shots=tuple(
+            _shot(shot, f"{name}, shot {n}", folder, math.inf if n == len(shots) else LONGEST)
+            for n, shot in enumerate(shots, 1)
+        ),
         seed=None if "seed" not in table else _seed(table["seed"], name),
         fps=None if "fps" not in table else _number(table["fps"], f"{name}, fps", *_RATES),
         size=None if "size" not in table else read_size(table["size"], f"{name}, size"),
@@ -141,7 +146,7 @@ def read_pin(text: str, kind: str, where: str) -> Pin:
     return Pin(at, text, kind)
 
 
-def _shot(table: Mapping[str, Any], where: str, folder: Path) -> Shot:
+def _shot(table: Mapping[str, Any], where: str, folder: Path, longest: float) -> Shot:
     _check_keys(table, SHOT_KEYS, where)
     for key, example in (("prompt", '"a calm sea at dawn"'), ("seconds", "20")):
         if key not in table:
@@ -151,7 +156,11 @@ def _shot(table: Mapping[str, Any], where: str, folder: Path) -> Shot:
         raise InputError(f"prompt is {_kind(prompt)}", where, 'prompt = "a calm sea at dawn"')
     if not isinstance(cut, bool):
         raise InputError(f"cut is {_kind(cut)}", where, "true or false")
-    seconds = _number(table["seconds"], f"{where}, seconds", 1e-3, LONGEST)
+    seconds = table["seconds"]
+    if seconds == math.inf and longest < math.inf:
+        raise InputError("a shot without end before the last", f"{where}, seconds", LAST)
+    if seconds != math.inf:
+        seconds = _number(seconds, f"{where}, seconds", 1e-3, LONGEST)
     pins = [_pin(text, "image", where, folder) for text in _texts(table, "images", where)]
     pins += [_pin(text, "video", where, folder) for text in _texts(table, "videos", where)]
     for pin in pins:

@@ -71,6 +71,11 @@ class Autoregressive(Stepping):
     name: ClassVar[str] = "autoregressive"
     endless: ClassVar[bool] = True
 
+    @property
+    def reach(self) -> int:
+        """Most places that the steps of an endless film use between two uses of the same place."""
+        return 2 * self.window
+
     def take(self, take: Timeline, start: int = 0) -> Iterator[Step]:
         """Steps of one take: the part before the first given frame backward, then all gaps forward."""
         length, given = take.length, take.given
@@ -170,6 +175,11 @@ class Adaptive(Autoregressive):
     name: ClassVar[str] = "adaptive"
 
     pool: int = 64
+
+    @property
+    def reach(self) -> int:
+        """The pool is looked at anew by every call."""
+        return 2 * (self.pool + self.window)
 
     def __post_init__(self) -> None:
         super().__post_init__()

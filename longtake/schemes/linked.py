@@ -77,6 +77,11 @@ class KeysThenFill(Stepping):
 
     spacing: int | None = None
 
+    @property
+    def reach(self) -> int:
+        """The links of all the keys that one call writes are filled before the next call."""
+        return 2 * self.window * (self.spacing or self.window - 1)
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.spacing is not None and self.spacing < 2:
@@ -131,6 +136,11 @@ class Unified(Stepping):
             raise PlanError(f"joins={self.joins}", self.name, nearest(self.joins, JOINS))
         if self.overlap < 0:
             raise PlanError(f"overlap={self.overlap}", self.name, "overlap=0 or more")
+
+    @property
+    def reach(self) -> int:
+        """The links of all the keys that one call writes are filled before the next call."""
+        return 2 * self.window * (self.spacing or self.leaf + 1)
 
     @property
     def leaf(self) -> int:

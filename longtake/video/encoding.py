@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import av
 from av.codec.context import Flags
 from av.container import OutputContainer
 from av.filter import Graph
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.reformatter import (
     ColorPrimaries,
@@ -41,6 +44,25 @@ def saving(path: Path) -> Iterator[None]:
             raise OSError(error.errno, error.strerror) from error
 
 
+@contextmanager
+def unbroken() -> Iterator[None]:
+    """Ctrl-C waits for the end of the block, so that no packet is lost between encoder and file."""
+    came: list[int] = []
+    handlers: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        found = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        handlers = {number: handler for number, handler in found.items() if callable(handler)}
+    for number in handlers:
+        signal.signal(number, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in came[:1]:
+            handlers[number](number, None)
+
+
 @dataclass(frozen=True)
 class Coding:
     """An encoder by name, the pixels it takes and its options."""
@@ -54,13 +76,20 @@ class Coding:
         return self.pixels in ("rgb24", "gbrp")
 
 
-def coding(suffix: str, quality: str, size: tuple[int, int], fps: Fraction) -> Coding:
-    """How films of this suffix and quality are encoded.
+def key_interval(fps: Fraction) -> int:
+    """Frames from one keyframe to the next, at most: two seconds."""
+    return max(1, round(2 * fps))
+
+
+def coding(
+    suffix: str, quality: str, size: tuple[int, int], fps: Fraction, *, regular: bool = False
+) -> Coding:
+    """How films of this suffix and quality are encoded. regular: H.264 with no other keyframes.
 
     One thread and no machine-dependent choices, so that the same frames are the same bytes. No
     B-frames: the first picture is at zero on every player's clock, without an edit list.
     """
-    keyframes = str(max(1, round(2 * fps)))
+    keyframes = str(key_interval(fps))
     if suffix == ".webm":
         effort = {"deadline": "good", "cpu-used": "4", "b": "0", "lag-in-frames": "10"}
         chosen = {
@@ -71,6 +100,7 @@ def coding(suffix: str, quality: str, size: tuple[int, int], fps: Fraction) -> C
         pixels, options = chosen[quality]
         return Coding("libvpx-vp9", pixels, {**effort, **options, "g": keyframes, "threads": "1"})
     params = f"bframes=0:rc-lookahead=10:cpu-independent=1:keyint={keyframes}"
+    params += f":min-keyint={keyframes}:scenecut=0" if regular else ""
     options = {"x264-params": params, "threads": "1"}
     if quality == "lossless":
         return Coding("libx264rgb", "rgb24", {**options, "preset": "veryfast", "qp": "0"})
@@ -79,47 +109,31 @@ def coding(suffix: str, quality: str, size: tuple[int, int], fps: Fraction) -> C
     return Coding("libx264", pixels, {**options, "preset": preset, "crf": crf})
 
 
-class StreamEncoder:
-    """A growing `.mp4` (fragmented), `.mkv` or `.webm`, flushed about twice a second of film."""
+class Track:
+    """Frames on their way into the only stream of a container."""
 
-    def __init__(self, part: Path, size: tuple[int, int], fps: Fraction, quality: str) -> None:
-        suffix = part.suffix.lower()
-        self._part, self._fps, self._count = part, fps, 0
-        self._coding = coding(suffix, quality, size, fps)
-        self._scaler = VideoReformatter()
-        with saving(part):
-            self._container = av.open(f"file:{part}", "w", options=_GROWING[suffix])
-            self._stream = _video_stream(
-                self._container,
-                self._coding.codec,
-                self._coding.pixels,
-                self._coding.options,
-                size,
-                fps,
-            )
-            context = self._stream.codec_context
-            context.colorspace = _RGB if self._coding.is_rgb else _BT709
-            context.color_range = ColorRange.JPEG if self._coding.is_rgb else ColorRange.MPEG
-            context.color_primaries = ColorPrimaries.BT709
-            context.color_trc = ColorTrc.BT709
-            self._container.start_encoding()
+    def __init__(
+        self, container: OutputContainer, coding: Coding, size: tuple[int, int], fps: Fraction
+    ) -> None:
+        self.count = 0
+        self._coding, self._fps, self._scaler = coding, fps, VideoReformatter()
+        self._stream = _video_stream(
+            container, coding.codec, coding.pixels, coding.options, size, fps
+        )
+        context = self._stream.codec_context
+        context.colorspace = _RGB if coding.is_rgb else _BT709
+        context.color_range = ColorRange.JPEG if coding.is_rgb else ColorRange.MPEG
+        context.color_primaries = ColorPrimaries.BT709
+        context.color_trc = ColorTrc.BT709
 
-    def put(self, frame: Tensor) -> None:
-        """Append a frame (3, h, w) uint8."""
+    def packets(self, frame: Tensor | None) -> list[Packet[Any]]:
+        """What is ready after a frame (3, h, w) uint8, or after the last one (None)."""
+        if frame is None:
+            return self._stream.encode(None) if self.count else []
         shown = self._converted(video_frame(frame))
-        shown.pts, shown.time_base = self._count, 1 / self._fps
-        with saving(self._part):
-            self._container.mux(self._stream.encode(shown))
-        self._count += 1
-
-    def close(self) -> None:
-        """Complete the file."""
-        with saving(self._part):
-            try:
-                if self._count:
-                    self._container.mux(self._stream.encode(None))
-            finally:
-                self._container.close()
+        shown.pts, shown.time_base = self.count, 1 / self._fps
+        self.count += 1
+        return self._stream.encode(shown)
 
     def _converted(self, frame: VideoFrame) -> VideoFrame:
         if self._coding.is_rgb:
@@ -137,6 +151,31 @@ class StreamEncoder:
             )
         shown.color_primaries, shown.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
         return shown
+
+
+class StreamEncoder:
+    """A growing `.mp4` (fragmented), `.mkv` or `.webm`, flushed about twice a second of film."""
+
+    def __init__(self, part: Path, size: tuple[int, int], fps: Fraction, quality: str) -> None:
+        suffix = part.suffix.lower()
+        self._part = part
+        with saving(part):
+            self._container = av.open(f"file:{part}", "w", options=_GROWING[suffix])
+            self._track = Track(self._container, coding(suffix, quality, size, fps), size, fps)
+            self._container.start_encoding()
+
+    def put(self, frame: Tensor) -> None:
+        """Append a frame (3, h, w) uint8."""
+        with saving(self._part), unbroken():
+            self._container.mux(self._track.packets(frame))
+
+    def close(self) -> None:
+        """Complete the file."""
+        with saving(self._part):
+            try:
+                self._container.mux(self._track.packets(None))
+            finally:
+                self._container.close()
 
 
 _ALWAYS = {"fflags": "+bitexact", "flush_packets": "1"}

@@ -6,7 +6,10 @@ Knows neither torch nor PyAV nor Pillow, so that a plan can check its paths at o
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +22,9 @@ PIXEL_LIMIT = 64_000_000
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif", ".ts", ".mpg", ".flv")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".avif")
 OUT_SUFFIXES = (".mp4", ".mkv", ".webm", ".gif")
+PLAYLIST = ".m3u8"
+STDOUT = "-"
+_SEGMENT = re.compile(r"init\.mp4|\d{6,}\.m4s|\.tmp")
 _LONGEST_NAME = 255  # bytes; of file systems in common use
 FRAME_KEY = "longtake-fps"
 FRAME_MARK = b"tEXt" + FRAME_KEY.encode() + b"\0"
@@ -50,10 +56,14 @@ def check_in(path: str | os.PathLike[str]) -> Path:
 def check_out(path: str | os.PathLike[str]) -> Path:
     """The path of a film that can be written, checked before any work; nothing is created.
 
-    `.mp4 .mkv .webm .gif` are files; a name without suffix is a folder of PNGs. A folder that
-    holds anything but frames written by `VideoWriter` is refused. Raises `InputError`.
+    `.mp4 .mkv .webm .gif` are files, `.m3u8` is a playlist with a folder of segments beside it, `-`
+    is stdout; a name without suffix is a folder of PNGs. A folder that holds anything but frames or
+    segments written by `VideoWriter` is refused, and so is a terminal. Raises `InputError`.
     """
     text, place = os.fspath(path), Path(path)
+    if text == STDOUT:
+        _check_stdout()
+        return place
     unnamed = place.name.strip().lower() in ("", "..", "-", *OUT_SUFFIXES)
     if unnamed or not text.strip() or "\0" in text:
         raise InputError("not a name for a film", repr(text), "film.mp4")
@@ -62,18 +72,52 @@ def check_out(path: str | os.PathLike[str]) -> Path:
     with blamed(place, "cannot look at the place for the film", "another folder"):
         if not place.suffix:
             _check_folder(place, text)
-        elif place.suffix.lower() not in OUT_SUFFIXES:
+        elif place.suffix.lower() not in (*OUT_SUFFIXES, PLAYLIST):
             hint = f"{place.stem}{_nearest_suffix(place.suffix)}, or {place.stem}/ for PNGs"
             raise InputError(f"cannot write films as {place.suffix}", text, hint)
         elif place.is_dir() or text.endswith(("/", os.sep)):
             raise InputError("ends as a file does, but is a folder", text, f"{place.stem}/")
+        elif place.suffix.lower() == PLAYLIST:
+            _check_segments(segments_of(place))
         _check_parent(place, text)
     return place
 
 
+def check_endless(path: str | os.PathLike[str]) -> None:
+    """`InputError` for a place where a film cannot go on for ever."""
+    text, place = os.fspath(path), Path(path)
+    if text != STDOUT and place.suffix.lower() != PLAYLIST:
+        hint = f"--out {place.stem or 'film'}{PLAYLIST}, or --out - for a pipe"
+        raise InputError("endless films cannot be written here", f"--out {text}", hint)
+
+
 def part_of(path: Path) -> Path:
-    """Where a film is while it grows: `film.part.mp4` for `film.mp4`, `film.part` for a folder."""
+    """Where a film is while it grows: `film.part.mp4` for `film.mp4`, `film.part` for a folder.
+
+    A playlist and stdout are read while they grow, so that their place is their own.
+    """
+    if path.suffix.lower() == PLAYLIST or os.fspath(path) == STDOUT:
+        return path
     return path.with_name(f"{path.stem}.part{path.suffix}")
+
+
+def segments_of(playlist: Path) -> Path:
+    """The folder beside a playlist that holds its segments, by a name that needs no escapes.
+
+    Browsers take names in playlists for URLs, players on files take them as they are.
+    """
+    stem = playlist.stem
+    plain = re.sub(r"[^A-Za-z0-9._-]", "_", stem)[:100]
+    if plain != stem:
+        plain += "-" + hashlib.sha256(os.fsencode(stem)).hexdigest()[:8]
+    return playlist.with_name(f"{plain}.segments")
+
+
+def own_segments(folder: Path) -> list[Path] | None:
+    """The files of a folder that holds only segments of an earlier film, or None if it holds more."""
+    files = list(folder.iterdir())
+    ours = (_SEGMENT.fullmatch(file.name) and file.is_file() for file in files)
+    return files if all(ours) else None
 
 
 def frame_files(folder: Path) -> list[Path]:
@@ -93,7 +137,7 @@ def blamed(path: Path, what: str, hint: str) -> Iterator[None]:
     """Turn a failing file into the error of whoever can mend it: the user, or the machine."""
     try:
         yield
-    except LongtakeError:
+    except (LongtakeError, BrokenPipeError):  # a reader that leaves is nobody's fault
         raise
     except OSError as error:
         code = error.errno or 0
@@ -141,6 +185,18 @@ def _check_folder(place: Path, text: str) -> None:
         raise InputError("is a file, not a folder", text, f"{text.rstrip('/')}.mp4")
     if place.is_dir() and own_frames(place) is None:
         raise InputError("the folder holds other files", text, f"{text.rstrip('/')}/frames/")
+
+
+def _check_segments(folder: Path) -> None:
+    if os.path.lexists(folder) and (folder.is_symlink() or not folder.is_dir()):
+        raise InputError("is no folder, and segments would go there", str(folder), "another --out")
+    if folder.is_dir() and own_segments(folder) is None:
+        raise InputError("the folder holds other files", str(folder), "another --out")
+
+
+def _check_stdout() -> None:
+    if sys.stdout.isatty():
+        raise InputError("a terminal cannot show a film", "--out -", "longtake ... | mpv -")
 
 
 def _check_parent(place: Path, text: str) -> None:

@@ -15,10 +15,20 @@ from torch import Tensor
 
 from longtake.errors import InputError, nearest
 from longtake.video.encoding import GifEncoder, StreamEncoder
-from longtake.video.files import FRAME_KEY, blamed, check_out, own_frames, part_of
+from longtake.video.files import (
+    FRAME_KEY,
+    PLAYLIST,
+    STDOUT,
+    blamed,
+    check_endless,
+    check_out,
+    own_frames,
+    part_of,
+)
 from longtake.video.finishing import check_audio, finish
 from longtake.video.geometry import check_size
 from longtake.video.pictures import as_picture, save_picture
+from longtake.video.streaming import PipeEncoder, PlaylistEncoder
 
 QUALITIES = ("draft", "good", "lossless")
 
@@ -34,7 +44,13 @@ class Encoder(Protocol):
 class VideoWriter:
     """Write frames to `.mp4`, `.mkv`, `.webm`, `.gif` or a folder of PNGs (a name without suffix).
 
-    The film grows in `part` ("film.part.mp4"), which plays at any moment and stays when the
+    `.m3u8` is an HLS playlist, with its segments in a folder beside it; `-` is stdout, as fragmented MP4.
+    Both are there for reading as they grow; a playlist's end mark says that the film is whole. With
+    `endless`, which only these two can be, the playlist names the latest segments, older ones are
+    deleted, `write` waits rather than run ahead of a viewer's clock, and any end is marked as one.
+    A reader of stdout that leaves is a `BrokenPipeError`.
+
+    Any other film grows in `part` ("film.part.mp4"), which plays at any moment and stays when the
     process is killed or the `with` block raises after a frame; `close` puts the finished film in its place at
     once. `frames` counts what was written: the film has exactly that many.
 
@@ -53,6 +69,7 @@ class VideoWriter:
         fps: Fraction | float,
         quality: str = "good",
         audio: str | os.PathLike[str] | None = None,
+        endless: bool = False,
     ) -> None:
         self.path = check_out(path)
         self.part = part_of(self.path)
@@ -60,6 +77,7 @@ class VideoWriter:
         self.fps = Fraction(fps).limit_denominator(100_000)
         self.quality = quality
         self.audio = None if audio is None else Path(audio)
+        self.endless = endless
         self.frames = 0
         self._check()
         with blamed(self.path, "cannot make the folder", "another folder"):
@@ -86,7 +104,11 @@ class VideoWriter:
         encoder.close()
         if self.frames == 0:
             raise InputError("a film needs a frame", str(self.path), "frames=1 or more")
-        if not self.path.suffix:
+        if isinstance(encoder, PlaylistEncoder):
+            encoder.end()
+        elif isinstance(encoder, PipeEncoder):
+            return
+        elif not self.path.suffix:
             _replace_folder(self.part, self.path)
         elif self.path.suffix.lower() == ".gif":
             with blamed(self.path, "cannot put the film in its place", "another folder"):
@@ -111,7 +133,7 @@ class VideoWriter:
         with contextlib.suppress(Exception):
             if encoder is not None:
                 encoder.close()
-        if encoder is not None and not self.frames:
+        if encoder is not None and not self.frames and self.part != self.path:
             with contextlib.suppress(OSError):
                 _remove(self.part)
 
@@ -119,7 +141,7 @@ class VideoWriter:
         if self.quality not in QUALITIES:
             hint = nearest(self.quality, QUALITIES)
             raise InputError(f"no such quality: {self.quality}", "quality", hint)
-        suffix = self.path.suffix.lower()
+        suffix = self.path.suffix.lower() or (STDOUT if os.fspath(self.path) == STDOUT else "")
         most = 50 if suffix == ".gif" else 240
         if not 0 < self.fps <= most:
             raise InputError("the rate is out of range", f"fps={float(self.fps):g}", f"fps={most}")
@@ -131,11 +153,17 @@ class VideoWriter:
             raise InputError("a GIF holds 256 colours a frame", str(self.path), hint)
         if self.audio is not None:
             if suffix not in (".mp4", ".mkv", ".webm"):
-                hint = f"{self.path.with_suffix('.mp4')}"
+                hint = f"{self.path.stem if self.path.suffix else 'film'}.mp4"
                 raise InputError("this kind of film holds no sound", str(self.path), hint)
             check_audio(self.audio)
+        if self.endless:
+            check_endless(self.path)
 
     def _begin(self) -> Encoder:
+        if os.fspath(self.path) == STDOUT:
+            return PipeEncoder(self.size, self.fps, self.quality)
+        if self.path.suffix.lower() == PLAYLIST:
+            return PlaylistEncoder(self.path, self.size, self.fps, self.quality, live=self.endless)
         if not self.path.suffix:
             return _FolderEncoder(self.part, self.fps)
         if self.path.suffix.lower() == ".gif":
