@@ -17,7 +17,7 @@ from longtake.brief import Brief, Options, is_endless, job_of, read_brief, used_
 from longtake.brief.notes import asked_of
 from longtake.brief.systems import load_system, make_system
 from longtake.engine.job import Job
-from longtake.engine.manifest import Witness, has_manifest, manifest_path, write_manifest
+from longtake.engine.manifest import Witness, manifest_path, write_manifest
 from longtake.engine.store import Store
 from longtake.engine.tail import store_of
 from longtake.errors import FitError, InputError, LongtakeError
@@ -252,7 +252,7 @@ def check_places(
     from longtake.video.files import STDOUT, check_endless, check_in
 
     place = check_out(out)
-    if has_manifest(out):
+    if _has_manifest(out):
         _check_manifest(place)
     if endless:
         check_endless(out)
@@ -272,6 +272,13 @@ def check_places(
         if os.path.realpath(own) in taken:
             hint = f"--out {place.stem}-new{place.suffix}"
             raise InputError("the film would replace what it is made of", str(own), hint)
+
+
+def _has_manifest(out: str | os.PathLike[str]) -> bool:
+    """Whether a film there gets one: a stream on stdout and a playlist of segments get none."""
+    from longtake.video.files import PLAYLIST, STDOUT
+
+    return os.fspath(out) != STDOUT and Path(out).suffix.lower() != PLAYLIST
 
 
 def _check_manifest(film: Path) -> None:
@@ -364,7 +371,7 @@ def written(
     from longtake.video import VideoWriter
 
     began, job, last, sheeted = time.monotonic(), order.job, None, _Sheet(order.job)
-    film, witness = Path(out), Witness(order.job) if has_manifest(out) else None
+    film, witness = Path(out), Witness(order.job) if _has_manifest(out) else None
     endless = job.frames is None
     with ExitStack() as stack:
         writer = VideoWriter(out, size=job.size, fps=job.fps, audio=audio, endless=endless)

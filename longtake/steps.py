@@ -93,6 +93,17 @@ class Scheme(Protocol):
         """Steps in an order in which they may run: reads only what is given or written before."""
 
 
+def spans(indices: Iterable[int]) -> list[str]:
+    """Indices as texts of their unbroken runs: "0-9", "14", "20-29"."""
+    found: list[list[int]] = []
+    for index in sorted(indices):
+        if found and index == found[-1][1] + 1:
+            found[-1][1] = index
+        else:
+            found.append([index, index])
+    return [str(a) if a == b else f"{a}-{b}" for a, b in found]
+
+
 class Ledger:
     """Which step wrote an index; -1 where it was given.
 

@@ -21,10 +21,7 @@ from longtake.video import VideoWriter, probe, read_video, write_image
 TOY = f"{Path(__file__).parent / 'toy.py'}:toy"
 
 
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def options(**changes: Any) -> Any:

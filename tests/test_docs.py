@@ -17,7 +17,6 @@ from pathlib import Path
 
 import click
 import pytest
-import torch
 
 from longtake import recipes
 from longtake.cli import cli
@@ -169,13 +168,7 @@ def examples() -> list[object]:
     ]
 
 
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.chdir(tmp_path)
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield tmp_path
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("here", "one_thread")
 
 
 @pytest.mark.parametrize(("path", "section"), examples())

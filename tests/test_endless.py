@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -38,13 +37,7 @@ TOY = f"{Path(__file__).parent / 'toy.py'}:toy"
 ENDLESS = ("m", "--model", TOY, "--seconds", "inf")
 
 
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.chdir(tmp_path)
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield tmp_path
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("here", "one_thread")
 
 
 def run(*words: str) -> Result:

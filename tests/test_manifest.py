@@ -22,17 +22,12 @@ from longtake.engine.manifest import (
     misfit,
     pixel_digest,
     read_manifest,
-    runs,
     write_manifest,
 )
 from longtake.errors import MachineError
+from longtake.steps import spans
 
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("LONGTAKE_TRACE", raising=False)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("here")
 
 
 # --- what a manifest says
@@ -57,7 +52,7 @@ def test_it_says_what_was_made_of_what() -> None:
     assert made["versions"]["torch"] in made["machine"]
     assert told["asked"]["shots"][0]["frames"] == [0, 70]
     *steps, _ = longtake.plan("m", model=TOY, frames=70)
-    rows = [(runs(step["targets"]), runs(step["observed"])) for step in steps]
+    rows = [(" ".join(spans(step["targets"])), " ".join(spans(step["observed"]))) for step in steps]
     assert [(row["targets"], row["observed"]) for row in told["steps"]] == rows
     assert len(told["stretches"]) == 3
 
@@ -109,7 +104,7 @@ def test_a_resumed_film_has_the_same_manifest() -> None:
     take = longtake.generate("m", **asked)
     take.save("other.mp4")
     assert manifest_path("other.mp4").read_bytes() == BESIDE.read_bytes()
-    candidates = runs(take.job.calls[-1].step.observed)
+    candidates = " ".join(spans(take.job.calls[-1].step.observed))
     assert read_manifest(FILM)["steps"][-1]["observed"] != candidates, "but what was chosen"
 
 
@@ -252,8 +247,3 @@ def test_misfits_are_named() -> None:
     assert misfit({"a": {"b": [0, 3]}}, shape) == "a.b"
     assert misfit({"a": []}, shape) == "a"
     assert misfit({}, shape) == "a"
-
-
-def test_indices_as_text() -> None:
-    assert runs([9, 0, 1, 2, 7]) == "0-2 7 9"
-    assert runs([]) == ""

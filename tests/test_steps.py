@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longtake.errors import InputError, PlanError
-from longtake.steps import Plan, Step, Take, Timeline, lay_takes, linked
+from longtake.steps import Plan, Step, Take, Timeline, lay_takes, linked, spans
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,6 +203,11 @@ def test_linked_is_lazy() -> None:
     pairs = linked(endless(), (0,))
     assert next(pairs) == (Step((1,), (0,)), ())
     assert next(pairs) == (Step((2,), (1,)), (0,))
+
+
+def test_indices_as_texts_of_their_runs() -> None:
+    assert spans([9, 0, 1, 2, 7]) == ["0-2", "7", "9"]
+    assert spans([]) == []
 
 
 def test_takes_start_new_indices() -> None:

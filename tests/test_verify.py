@@ -18,12 +18,7 @@ from longtake.engine.manifest import read_manifest
 from longtake.errors import InputError
 from longtake.video import VideoWriter, read_video, write_image
 
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("LONGTAKE_TRACE", raising=False)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("here")
 
 
 # --- verify

@@ -16,7 +16,7 @@ from longtake.engine.job import AHEAD
 from longtake.engine.why import TOTALS
 from longtake.errors import InputError
 from longtake.schemes import find_scheme
-from longtake.steps import Plan, Step, Timeline, linked
+from longtake.steps import Plan, Step, Timeline, linked, spans
 
 if TYPE_CHECKING:
     from longtake.engine.job import Job
@@ -127,17 +127,6 @@ def show(
         voice.say(cost.words())
 
 
-def spans(indices: list[int]) -> str:
-    """Indices for people: 0-9, 14, 20-29."""
-    found: list[list[int]] = []
-    for index in sorted(indices):
-        if found and index == found[-1][1] + 1:
-            found[-1][1] = index
-        else:
-            found.append([index, index])
-    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in found) or "-"
-
-
 def _table(steps: list[Line], title: str) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -152,7 +141,7 @@ def _table(steps: list[Line], title: str) -> None:
             table.add_row("...", "", "", f"{hidden} more", "", "")
             continue
         numbers = str(line["step"]), str(line["wave"])
-        indices = spans(line["targets"]), spans(line["observed"])
+        indices = (", ".join(spans(line[name])) or "-" for name in ("targets", "observed"))
         table.add_row(*numbers, line["role"], *indices, line["why"])
     console = Console()
     console = console if console.is_terminal else Console(width=120, highlight=False)

@@ -38,6 +38,7 @@ from longtake.engine.desk import Order
 from longtake.engine.job import Given, Job
 from longtake.errors import InputError, MachineError
 from longtake.keys import canonical, fingerprint
+from longtake.steps import spans
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,11 +57,6 @@ def manifest_path(film: str | os.PathLike[str]) -> Path:
     """Where the manifest of a film lies: beside it, `film.mp4.manifest.json`."""
     place = Path(film)
     return place.with_name(f"{place.name}.manifest.json")
-
-
-def has_manifest(out: str | os.PathLike[str]) -> bool:
-    """Whether a film there gets one: a stream on stdout and a playlist of segments get none."""
-    return os.fspath(out) != "-" and Path(out).suffix.lower() != ".m3u8"
 
 
 class Witness:
@@ -128,18 +124,8 @@ def pixel_digest(pixels: Tensor) -> str:
 
 def row(stage: int, key: str, targets: Sequence[int], observed: Sequence[int]) -> Line:
     """A step's line; indices are short texts, because a long film has many steps."""
-    return {"stage": stage, "key": key, "targets": runs(targets), "observed": runs(observed)}
-
-
-def runs(indices: Sequence[int]) -> str:
-    """Indices as text: `0-9 14 20-29`."""
-    found: list[list[int]] = []
-    for index in sorted(indices):
-        if found and index == found[-1][1] + 1:
-            found[-1][1] = index
-        else:
-            found.append([index, index])
-    return " ".join(str(a) if a == b else f"{a}-{b}" for a, b in found)
+    told = {"targets": " ".join(spans(targets)), "observed": " ".join(spans(observed))}
+    return {"stage": stage, "key": key, **told}
 
 
 def made_with(job: Job, version: str) -> Line:

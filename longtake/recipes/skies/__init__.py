@@ -17,7 +17,7 @@ from longtake.clip import ClipSpec, CodecSpec
 from longtake.errors import InputError
 from longtake.keys import file_fingerprint, fingerprint
 from longtake.models.samplers import Sampling
-from longtake.recipes.skies.parts import Words, sizes
+from longtake.recipes.skies.parts import SAMPLING, Words, sizes
 from longtake.schemes import find_scheme
 from longtake.system import Part, Stage, System
 
@@ -38,13 +38,13 @@ BUILT_IN = Path(__file__).parents[2] / "weights"
 def skies(
     *,
     scheme: str = SCHEME,
-    steps: int = 8,
-    shift: float = 2.0,
-    guidance: float = 2.0,
-    hold: float = 0.05,
+    steps: int = SAMPLING.steps,
+    shift: float = SAMPLING.shift,
+    guidance: float = SAMPLING.guidance,
+    hold: float = SAMPLING.hold,
     first: int = 24,
     sure: float = 2.5,
-    rule: str = "euler",
+    rule: str = SAMPLING.rule,
     weights: str = "",
     device: str = "cpu",
 ) -> System:

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from longtake.nets.autoencoder import AutoencoderShape
 from longtake.recipes.skies import data
 from longtake.worlds.sky import Sky
 
 SIDE = 64  # pixels of a crop: context enough for a net whose filters are all small
-DOWN = 16  # pixels of a latent
 FPS = 10
 
 
@@ -54,7 +54,8 @@ class Crops:
         """A world clip, and the same crop of its latents (n, s, c, h, w)."""
         n = int(rng.integers(len(self.world)))
         height, width = latents.shape[-2:]
-        size = SIDE // DOWN
+        down = AutoencoderShape.down
+        size = SIDE // down
         top, left = (int(rng.integers(0, extent - size + 1)) for extent in (height, width))
-        part = self.world[n, ..., DOWN * top : DOWN * top + SIDE, DOWN * left : DOWN * left + SIDE]
+        part = self.world[n, ..., down * top :, down * left :][..., :SIDE, :SIDE]
         return part.float() / 255, latents[n, ..., top : top + size, left : left + size]

@@ -15,12 +15,15 @@ from safetensors import SafetensorError, safe_open
 
 from longtake.errors import InputError
 from longtake.keys import file_fingerprint
+from longtake.models.samplers import Sampling
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from longtake.prompts.text import WordEncoder
 
+# of clips, in films and where the decoder learns what sampling leaves
+SAMPLING = Sampling(steps=8, shift=2.0, guidance=2.0, hold=0.05)
 ROWS = ":rows"
 HINT = "installing longtake again, or `longtake train skies`"
 

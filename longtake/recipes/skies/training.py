@@ -24,12 +24,11 @@ from longtake.controls import Controls
 from longtake.errors import InputError, nearest
 from longtake.keys import file_fingerprint
 from longtake.models.diffusion import FlowModel, Scene, flow_loss
-from longtake.models.samplers import Sampling
 from longtake.nets.autoencoder import Autoencoder, AutoencoderShape
 from longtake.nets.dit import DiTShape, SpaceTimeTransformer
 from longtake.recipes.skies import data
 from longtake.recipes.skies.crops import FPS, Crops, stretches
-from longtake.recipes.skies.parts import fitting, read, save
+from longtake.recipes.skies.parts import SAMPLING, fitting, read, save
 from longtake.train import Logged, Schedule, fit
 from longtake.video import read_video
 
@@ -67,17 +66,23 @@ def making_of(folder: Path, film: str = "", **knobs: Any) -> Making:
 
 def make(making: Making) -> Iterator[Logged]:
     """All stages, as one training curve; leaves `skies_codec.safetensors` and `skies.safetensors` in the folder."""
-    yield from make_codec(making)
+    crops = crops_of(making)
+    yield from make_codec(making, crops)
     make_latents(making, range(making.takes))
     yield from make_model(making)
-    yield from make_decoder(making)
+    yield from make_decoder(making, crops)
 
 
-def make_codec(making: Making) -> Iterator[Logged]:
+def crops_of(making: Making) -> Crops:
+    """What the codec learns from; without a film, the world stands in for it."""
+    world = stretches(making.stretches, making.seed)
+    return Crops(world, world if making.film is None else making.film)
+
+
+def make_codec(making: Making, crops: Crops) -> Iterator[Logged]:
     """Trains the autoencoder on crops of the world, of the film and of stills."""
     torch.manual_seed(making.seed)
     net = Autoencoder().to(making.device, memory_format=torch.channels_last)
-    crops = _crops(making)
 
     def batch(step: int) -> Tensor:
         rng = np.random.default_rng([making.seed, step])
@@ -94,12 +99,11 @@ def make_codec(making: Making) -> Iterator[Logged]:
     save_codec(net, flat.mean(1), scale, making.folder / CODEC)
 
 
-def make_decoder(making: Making) -> Iterator[Logged]:
+def make_decoder(making: Making, crops: Crops) -> Iterator[Logged]:
     """Trains the decoder alone, on latents as the transformer leaves them; writes the codec again."""
     torch.manual_seed(making.seed)
     codec = load_codec(making.folder / CODEC, making.device)
-    crops = _crops(making)
-    left = remade(codec, load_net(making.folder / MODEL, making.device), crops.world)
+    left = remade(codec, load_net(making.folder / MODEL, making.device), crops.world, making.seed)
     spread = float(1 / codec.scale.mean())
 
     @torch.no_grad()
@@ -125,13 +129,13 @@ def make_decoder(making: Making) -> Iterator[Logged]:
 
 
 @torch.no_grad()
-def remade(codec: KLCodec, net: SpaceTimeTransformer, clips: Tensor, seed: int = 0) -> Tensor:
+def remade(codec: KLCodec, net: SpaceTimeTransformer, clips: Tensor, seed: int) -> Tensor:
     """Latents (n, s, c, h, w), not normalised, of clips (n, t, 3, h, w): part of the way to noise and back.
 
     Half of them in two calls, the second observing what the first left, as in any longer film.
     """
     spec = ClipSpec(len(clips[0]) // codec.spec.stride, (codec.spec.channels, None, None), "")
-    model = FlowModel(net, spec, Sampling(steps=8, shift=2.0, hold=0.05))
+    model = FlowModel(net, spec, SAMPLING)
     rng, found = np.random.default_rng([seed, 4]), []
     for some in torch.arange(len(clips)).split(20):
         truth = Clip(codec.encode(clips[some].float() / 255).cpu(), tuple(range(spec.window)))
@@ -222,8 +226,3 @@ def load_net(path: Path, device: str = "cpu") -> SpaceTimeTransformer:
         net = SpaceTimeTransformer(DiTShape(**shape))
         net.load_state_dict(state)
     return net.to(device).eval()
-
-
-def _crops(making: Making) -> Crops:
-    world = stretches(making.stretches, making.seed)
-    return Crops(world, world if making.film is None else making.film)
