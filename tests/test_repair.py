@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import gc
+import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,8 @@ from repair_parts import FAULTS, Spoilt, Tally, gaussian_job, gaussian_system, m
 from longtake.brief import job_of
 from longtake.clip import Clip, ClipRequest
 from longtake.engine import Batched, Folder, Frames, Memory, Processes, Serial, explain, render
+from longtake.engine.desk import Desk
+from longtake.engine.executors import Result
 from longtake.engine.job import Job, Keys
 from longtake.engine.repair import TRIES, noise_of, settled
 from longtake.engine.why import plan_lines
@@ -232,3 +236,21 @@ def test_modes_are_named() -> None:
     assert job_of("m", {"model": model, "frames": 8, "repair": "off"}).repair == "off"
     with pytest.raises(InputError, match=r"unknown mode 'repare' \(--repair\); try repair"):
         job_of("m", {"model": model, "frames": 8, "repair": "repare"})
+
+
+# --- what is left of it
+
+
+def test_what_judges_a_film_is_gone_with_it() -> None:
+    job = toy_job(60, repair="report")
+    desk = Desk(job, Memory())
+    order = desk.order(job.calls[0])
+    clip = desk.task(order).part.made.sample(desk.task(order).request)
+    desk.keep(order, Result(0, clip, 0.0))
+    gc.disable()  # what is held in a ring would stay until the collector comes
+    try:
+        gone = weakref.ref(desk._critic)
+        del desk
+        assert gone() is None
+    finally:
+        gc.enable()

@@ -112,7 +112,7 @@ class Desk:
         return Task(call.number, call.stage, step.role, part, request)
 
     def keep(self, order: Order, result: Result) -> tuple[Order, str]:
-        """Stores a finished call's clip before anything else hears of it; its order, and "".
+        """Journals and stores a finished call's clip before anything else hears of it; its order, and "".
 
         If it is to be rolled again, nothing is stored: the next attempt's order, and why. When the
         last attempt was outside its limits too, the order is that of the best.
@@ -132,10 +132,12 @@ class Desk:
             raise MachineError(what, f"step {number}")
         if made.key != order.key:
             order = self._rolled(order, made.key.attempt)
-        self.store.put(order.key.key, made.clip)
-        self._lay(order.key.key, made.clip)
+        # the journal first: whoever stops in between leaves a line without a clip, and not a clip
+        # that no line names and `gc` would take for spare
         self._recorded.pop(number, None)
         self._record(order, made.seconds, made.verdict)
+        self.store.put(order.key.key, made.clip)
+        self._lay(order.key.key, made.clip)
         self._suspect(number, made.verdict)
         return order, ""
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 import dataclasses
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from longtake.clip import Clip, ClipRequest, Noise
+from longtake.controls import Controls
 from longtake.engine.job import REACH, Job
 from longtake.engine.scoring import Changes, Verdict, scored
 from longtake.engine.store import Store
@@ -62,7 +63,9 @@ class Critic:
         self._trails: OrderedDict[str, Trail] = OrderedDict()
         # as long as the keys of an endless film are remembered
         self._reach = None if job.frames is not None else REACH * len(job.system.stages)
-        self._heard = lru_cache(maxsize=4096)(self._words)
+        # of the controls alone: a cache over a method of its own would hold the critic in a ring,
+        # and all its trails until the collector next looks for rings
+        self._heard = lru_cache(maxsize=4096)(partial(words_at, job.controls))
 
     def judge(self, key: str, clip: Clip, observed: Clip | None, behind: Iterable[str]) -> Verdict:
         """Scores a clip and takes its changes for those that will depend on it.
@@ -99,10 +102,10 @@ class Critic:
         near = sorted(found, key=lambda part: (abs(part[0] - place), part[0]))
         return tuple(near[:HISTORY])
 
-    def _words(self, index: int) -> str | None:
-        """The one prompt that is heard at an index; None in a passage."""
-        controls = self.job.controls
-        if controls.encoder is None or not controls.cues:
-            return ""
-        mix = controls.mix(index)
-        return controls.cues[mix[0][0]].prompt if len(mix) == 1 else None
+
+def words_at(controls: Controls, index: int) -> str | None:
+    """The one prompt that is heard at an index, None in a passage; "" where prompts are not read."""
+    if controls.encoder is None or not controls.cues:
+        return ""
+    mix = controls.mix(index)
+    return controls.cues[mix[0][0]].prompt if len(mix) == 1 else None
