@@ -188,7 +188,7 @@ def test_the_unexpected_is_one_line_and_exit_code_3(monkeypatch: pytest.MonkeyPa
     def broken(*_: Any) -> None:
         raise KeyError("of my own")
 
-    monkeypatch.setattr("longtake.cli.film.options_of", broken)
+    monkeypatch.setattr("longtake.cli.film._announce", broken)
     result = run(*GENERATE)
     assert result.exit_code == 3
     assert result.stderr.startswith("longtake: error: unexpected KeyError: 'of my own' (")

@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import json
 import os
-import re
 import shlex
 import sys
 import traceback
@@ -86,8 +85,16 @@ class Verbs(click.Group):
         return super().resolve_command(ctx, args)
 
 
+_RESUMES = "longtake.resumes"  # in a context's notes: the same command goes on where it stopped
+
+
 class _Stopped(Exception):
-    """Somebody interrupted us, or no longer listens."""
+    """Something ended a verb: an error, and whether the same command goes on where it stopped."""
+
+
+def resumable() -> None:
+    """Notes that what the present verb has finished is kept, and will be found when it runs again."""
+    click.get_current_context().meta[_RESUMES] = True
 
 
 class House(Verbs):
@@ -104,8 +111,10 @@ class House(Verbs):
         """The verb; what click itself would answer with other words and codes goes past it."""
         try:
             return super().invoke(ctx)
-        except (KeyboardInterrupt, BrokenPipeError) as error:
-            raise _Stopped(error) from error
+        except (click.exceptions.Exit, click.ClickException):
+            raise
+        except (KeyboardInterrupt, Exception) as error:
+            raise _Stopped(error, _RESUMES in ctx.meta) from error
 
     def main(  # type: ignore[override]
         self,
@@ -129,8 +138,9 @@ def _failed(error: BaseException, words: list[str]) -> int:
     """Says what went wrong in one line; the exit code."""
     if isinstance(error, (SystemExit, GeneratorExit)):
         raise error
+    resumes = False
     if isinstance(error, _Stopped):
-        error = error.args[0]
+        error, resumes = error.args
     if os.environ.get("LONGTAKE_TRACE"):
         traceback.print_exception(error)
     if isinstance(error, BrokenPipeError):
@@ -138,11 +148,11 @@ def _failed(error: BaseException, words: list[str]) -> int:
         return _PIPE
     again = f"longtake {shlex.join(words)}"
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
-        safe = "finished steps are safe; to go on: " if _resumes(words) else "again: "
+        safe = "finished steps are safe; to go on: " if resumes else "again: "
         return _tell(f"longtake: interrupted; {safe}{again}", "interrupted", words, INTERRUPTED)
     known = _known(error)
     text = f"longtake: error: {known}"
-    if isinstance(known, MachineError) and _resumes(words):
+    if isinstance(known, MachineError) and resumes:
         safe = "" if "safe" in known.what else "; finished steps are safe"
         text += f"{safe}; to go on: {again}"
     return _tell(text, str(known), words, known.exit_code)
@@ -187,14 +197,6 @@ def _tell(text: str, short: str, words: list[str], code: int) -> int:
         except OSError:
             return code
     return code
-
-
-def _resumes(words: list[str]) -> bool:
-    """Whether the same command goes on where it stopped: not if it kept its steps in memory."""
-    joined = " ".join(words)
-    if re.search(r"--out[ =]-( |$)", joined) and not re.search(r"--run[ =]", joined):
-        return False
-    return words[:1] in (["generate"], ["train"])
 
 
 def absent(what: str, hint: str) -> NoReturn:

@@ -16,7 +16,7 @@ import click
 
 from longtake.brief import Options, is_endless, job_of, used_files
 from longtake.cli import plans
-from longtake.cli.base import Voice, absent, verb
+from longtake.cli.base import Voice, absent, resumable, verb
 from longtake.cli.runs import remember
 from longtake.engine.events import Done
 from longtake.engine.executors import check_executor
@@ -105,6 +105,8 @@ def generate(voice: Voice, brief: str, **values: Any) -> None:
     if voice.json and out == STDOUT:
         raise InputError("stdout takes the film or JSON lines", "--out -, --json", "--out film.mp4")
     folder = _checked_folder(place, brief, options)
+    if folder is not None:
+        resumable()
     with _all_to_stderr(out):
         order = api.order_of(brief, options, run=folder, executor=place["executor"])
     _announce(order.job, voice)

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from longtake import recipes
-from longtake.cli.base import Voice, absent, verb
+from longtake.cli.base import Voice, absent, resumable, verb
 from longtake.cli.film import options_of
 from longtake.errors import ClaimError, InputError, nearest
 
@@ -51,6 +51,7 @@ def train(voice: Voice, name: str, run: Path | None, sets: tuple[str, ...], **gi
         )
         if needed and key not in asked:
             raise InputError(f"no --{key}", "longtake train", f"--{key} ...")
+    resumable()
     for event in learn(**asked):
         voice.line(event.line())
         if not voice.json:

@@ -1,20 +1,18 @@
-"""What `skies` learns from: takes of the sky world, and stretches of a film, as latents made beforehand."""
+"""What `skies` learns from: takes of the sky world, and of pictures, as latents made beforehand."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.nn import functional as F
 
 from longtake.clip import Codec
 from longtake.models.diffusion import Scene
-from longtake.worlds.sky import WIDTH, Script, Sky, draw_script
+from longtake.worlds.sky import Script, Sky, draw_script
 from longtake.worlds.sky.state import ATTRIBUTES
 
 SIZES = (
@@ -23,7 +21,9 @@ SIZES = (
 )  # pictures it is trained on; the second is as near to 16:9 as latents go
 LONGEST = 16  # latent frames of a clip
 HORIZON = 240  # latent frames a take of the world spans: 96 s
-STILLS = 0.5  # share of training steps on single frames, where a picture must come out of nothing
+GAP = 5  # frames from one key to the next, both counted, as schemes fill them in
+LENGTHS = {1: 0.25, 5: 0.12, 6: 0.18, 8: 0.07, 12: 0.08, 16: 0.3}  # share of steps by clip length
+SHARES = {"sky": 0.8, "picture": 0.16, "shots": 0.04}  # of steps on clips, by kind of take
 RUNS, SPREAD = (24, 12), 28  # latent frames kept of a take: two unbroken runs, and others far apart
 
 
@@ -70,24 +70,6 @@ def world_take(codec: Codec, seed: int, size: tuple[int, int]) -> dict[str, Tens
     }
 
 
-def film_takes(codec: Codec, film: Tensor, size: tuple[int, int]) -> Iterator[dict[str, Tensor]]:
-    """Unbroken stretches of a film (t, 3, h, w) as takes without words, mirrored too."""
-    n, stride = sum(RUNS) + SPREAD, codec.spec.stride
-    width, height = size
-    for begin in range(0, len(film) - n * stride + 1, n * stride):
-        part = film[begin : begin + n * stride].float() / 255
-        scale = max(width / part.shape[-1], height / part.shape[-2])
-        part = F.interpolate(part, scale_factor=scale, mode="bicubic", antialias=True)
-        left = (part.shape[-1] - width) // 2
-        part = part[..., :height, left : left + width].clamp(0, 1)
-        for video in (part, part.flip(-1)):
-            yield {
-                "latents": codec.encode(video[None])[0].half(),
-                "at": torch.arange(n),
-                "controls": torch.zeros(n, WIDTH).half(),
-            }
-
-
 def write_shard(takes: list[dict[str, Tensor]], path: Path) -> None:
     """Takes of one size in a file, whole or not at all."""
     stacked = {n: torch.stack([take[n] for take in takes]).contiguous() for n in takes[0]}
@@ -97,9 +79,9 @@ def write_shard(takes: list[dict[str, Tensor]], path: Path) -> None:
 
 @dataclasses.dataclass
 class Latents:
-    """Shards in memory, as numbered training batches. `film` shards are drawn one time in twelve.
+    """Shards in memory, as numbered training batches of as many frames, in longer or shorter clips.
 
-    A batch of single frames holds `LONGEST` times as many clips: as many frames, all of them news.
+    What is not the world's is always observed in part, so that no film begins with it unasked.
     """
 
     folder: Path
@@ -111,23 +93,24 @@ class Latents:
             if path.stem not in self.shards:
                 self.shards[path.stem] = load_file(path)
 
+    def _named(self, kind: str, wide: bool) -> list[str]:
+        return [n for n in self.shards if n.startswith(f"{kind}-{'wide' if wide else 'square'}")]
+
     def batch(self, step: int, count: int) -> tuple[Scene, Tensor]:
-        """A scene of `count` clips and their noise levels (count, t)."""
+        """A scene of `count * LONGEST` frames and their noise levels (clips, t)."""
         rng = np.random.default_rng([step, 2])
         wide = rng.random() < 0.25
-        stills = rng.random() < STILLS
-        t = 1 if stills else int(rng.choice((LONGEST, 12, 8), p=(0.7, 0.15, 0.15)))
-        film = rng.random() < 1 / 12
-        kind = ("film" if film else "sky") + ("-wide" if wide else "-square")
-        names = [name for name in self.shards if name.startswith(kind)]
-        if not names:
-            names = [name for name in self.shards if name.startswith("sky-square")]
+        t = int(rng.choice(tuple(LENGTHS), p=tuple(LENGTHS.values())))
+        kind = "sky" if t == 1 else str(rng.choice(tuple(SHARES), p=tuple(SHARES.values())))
+        names = self._named(kind, wide) or self._named("sky", wide) or self._named("sky", False)
         rows = []
-        for _ in range(count * LONGEST if stills else count):
+        for _ in range(count * LONGEST // t):
             shard = self.shards[names[int(rng.integers(len(names)))]]
             take = int(rng.integers(len(shard["at"])))
-            picked = pick(rng, shard["at"][take].tolist(), t)
-            observed = torch.from_numpy(watch(rng, t))
+            picked, seen = pick(rng, shard["at"][take].tolist(), t)
+            observed = torch.from_numpy(seen)
+            if kind != "sky" and (not observed.any() or rng.random() < 0.25):
+                observed = torch.arange(t) == 0  # as when a photograph begins a film
             rows.append(
                 (
                     shard["latents"][take, picked].float(),
@@ -137,13 +120,41 @@ class Latents:
                     levels(rng, observed),
                 )
             )
-        latents, seen, times, text, level = (
+        latents, watched, times, text, level = (
             torch.stack(column) for column in zip(*rows, strict=True)
         )
-        return Scene(latents, seen, times.float(), text), level
+        return Scene(latents, watched, times.float(), text), level
 
 
-def pick(rng: np.random.Generator, at: list[int], t: int) -> list[int]:
+def pick(rng: np.random.Generator, at: list[int], t: int) -> tuple[list[int], np.ndarray]:
+    """Rows of a take for one clip, and which of them are observed, (t,) bool."""
+    if t in (GAP, GAP + 1):
+        return fill(rng, at, t)
+    return gather(rng, at, t), watch(rng, t)
+
+
+def fill(rng: np.random.Generator, at: list[int], t: int) -> tuple[list[int], np.ndarray]:
+    """Quarters of a gap between its observed ends, and maybe one more: how keys are filled in."""
+    row = {place: n for n, place in enumerate(at)}
+    whole = [
+        [begin + step * n for n in range(GAP)]
+        for step in (1, 2, 4)
+        for begin in at
+        if all(begin + step * n in row for n in range(GAP))
+    ]
+    step = int(rng.choice(sorted({places[1] - places[0] for places in whole})))
+    fitting = [places for places in whole if places[1] - places[0] == step]
+    places = fitting[int(rng.integers(len(fitting)))]
+    seen = {places[0], places[-1]}
+    if t > GAP:
+        others = [place for place in at if place not in places]
+        before = [place for place in (places[0] - 4 * step, places[0] - 4) if place in others]
+        more = before[0] if before and rng.random() < 0.6 else int(rng.choice(others))
+        places, seen = sorted([*places, more]), seen | {more}
+    return [row[place] for place in places], np.array([place in seen for place in places])
+
+
+def gather(rng: np.random.Generator, at: list[int], t: int) -> list[int]:
     """Rows of a take for one clip: a run with far companions, an even spread, or anything (FDM's idea)."""
     style = rng.random()
     if t == 1:

@@ -2,14 +2,16 @@
 
     longtake train skies --data sky --run skies.training --minutes 60 [--set film=bbb.mp4]
 
-The decoder comes twice: with its encoder, and at the end on latents as the transformer leaves them. Every stage continues where it stopped. The film, if given, teaches the codec real pictures and the
-transformer to go on from them.
+The decoder comes twice: with its encoder, and at the end on latents as the transformer leaves
+them. Every stage continues where it stopped. The film, if given, teaches the codec real
+pictures and the transformer to go on from them.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -29,9 +31,13 @@ from longtake.nets.dit import DiTShape, SpaceTimeTransformer
 from longtake.recipes.skies import data
 from longtake.recipes.skies.crops import FPS, Crops, stretches
 from longtake.recipes.skies.parts import SAMPLING, fitting, read, save
+from longtake.recipes.skies.pictures import Shots, picture_take
 from longtake.train import Logged, Schedule, fit
 from longtake.video import read_video
 
+Take = Callable[[int, tuple[int, int]], dict[str, Tensor]]  # a number and a size -> a take
+
+SHAPES = ("square", "wide")
 CODEC, MODEL = "skies_codec.safetensors", "skies.safetensors"
 
 
@@ -40,11 +46,12 @@ class Making:
     """The knobs of a training: minutes of each stage, takes and stretches rendered, clips in a batch."""
 
     folder: Path
-    film: Tensor | None = None  # (t, 3, h, w) uint8 at 10 frames/s, about 144 pixels high
+    film: Tensor | None = None  # (t, 3, h, w) uint8 at 20 frames/s, about 144 pixels high
     device: str = "cpu"
     codec_minutes: float = 90
     stretches: int = 400
     takes: int = 1200
+    pictures: int = 600  # takes made of the film's frames
     minutes: float = 60
     clips: int = 16
     seed: int = 0
@@ -60,7 +67,7 @@ def making_of(folder: Path, film: str = "", **knobs: Any) -> Making:
         values[name] = {"int": int, "float": float}.get(str(kinds[name]), str)(value)
     frames = None
     if film:
-        frames = read_video(Path(film), fps=Fraction(10), size=(256, 144))
+        frames = read_video(Path(film), fps=Fraction(20), size=(256, 144))
     return Making(folder, frames, **values)
 
 
@@ -68,7 +75,7 @@ def make(making: Making) -> Iterator[Logged]:
     """All stages, as one training curve; leaves `skies_codec.safetensors` and `skies.safetensors` in the folder."""
     crops = crops_of(making)
     yield from make_codec(making, crops)
-    make_latents(making, range(making.takes))
+    make_latents(making)
     yield from make_model(making)
     yield from make_decoder(making, crops)
 
@@ -161,22 +168,28 @@ def remade(codec: KLCodec, net: SpaceTimeTransformer, clips: Tensor, seed: int) 
     return torch.cat(found)
 
 
-def make_latents(making: Making, takes: range, group: int = 20) -> None:
+def make_latents(making: Making) -> None:
     """Renders and encodes takes, shard after shard; those that exist stay."""
     codec = load_codec(making.folder / CODEC, making.device)
-    folder = making.folder / "latents"
+    write = functools.partial(write_shards, making.folder / "latents")
+    write("sky", making.takes, lambda seed, size: data.world_take(codec, seed, size))
+    if (film := making.film) is not None:
+        write("picture", making.pictures, lambda n, size: picture_take(codec, film, n, size))
+        for name, size in zip(SHAPES, data.SIZES, strict=True):
+            path = making.folder / "latents" / f"shots-{name}.safetensors"
+            if not path.exists() and (shots := list(Shots(film).takes(codec, size))):
+                data.write_shard(shots, path)
+
+
+def write_shards(folder: Path, kind: str, takes: int, take: Take, group: int = 20) -> None:
+    """Takes number 0 to `takes` in shards of `group`; every fourth shard is wide."""
     folder.mkdir(parents=True, exist_ok=True)
-    for begin in range(takes.start, takes.stop, group):
+    for begin in range(0, takes, group):
         wide = begin // group % 4 == 3
-        path = folder / f"sky-{'wide' if wide else 'square'}-{begin:06}.safetensors"
+        path = folder / f"{kind}-{SHAPES[wide]}-{begin:06}.safetensors"
         if not path.exists():
-            seeds = range(begin, min(begin + group, takes.stop))
-            data.write_shard([data.world_take(codec, s, data.SIZES[wide]) for s in seeds], path)
-    if making.film is not None:
-        for name, size in zip(("square", "wide"), data.SIZES, strict=True):
-            path = folder / f"film-{name}.safetensors"
-            if not path.exists():
-                data.write_shard(list(data.film_takes(codec, making.film, size)), path)
+            seeds = range(begin, min(begin + group, takes))
+            data.write_shard([take(seed, data.SIZES[wide]) for seed in seeds], path)
 
 
 def make_model(making: Making) -> Iterator[Logged]:

@@ -31,8 +31,15 @@ class Sky:
     """
 
     def __init__(
-        self, script: Script, *, seed: int, size: tuple[int, int] = (128, 128), fps: float = 10.0
+        self,
+        script: Script,
+        *,
+        seed: int,
+        size: tuple[int, int] = (128, 128),
+        fps: float = 10.0,
+        land: Land | None = None,
     ) -> None:
+        """`land`: what to show instead of the lands the script names, painted for `size`."""
         width, height = size
         if min(size) < 16 or max(size) > 4096 or width > 6 * height:
             raise InputError(f"size {width}x{height}", "sky", "128x128")
@@ -52,7 +59,7 @@ class Sky:
         self._air = torch.exp(-self._rise.clamp(min=0) / 0.10)  # of the horizon's haze, by height
         self._clouds = Clouds(self._rng, self._x, self._rise)
         self._stars = self._scatter()
-        self._lands: dict[str, Land] = {}
+        self._lands = {} if land is None else dict.fromkeys(ATTRIBUTES["land"], land)
         self._waves: Window | None = None
         self._rain: Rain | None = None
 
