@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from longtake.cli.base import Voice
 from longtake.engine.events import (
+    Chosen,
     Decoded,
     Done,
     Event,
@@ -118,6 +119,11 @@ def _progress() -> Progress:
 
 
 def _remark(event: Event) -> str:
+    if isinstance(event, Chosen):
+        said = ", ".join(f"{take}: {score:.2f}" for take, score in event.scores.items())
+        first, end = event.frames
+        scores = f" (scores by take, the lower the better: {said})" if said else ""
+        return f"frames {first} to {end - 1}: take {event.take}{scores}"
     if isinstance(event, Repaired):
         return f"step {event.step}: {event.why}; made again"
     return f"step {event.step}: {event.why}; kept" if isinstance(event, Suspect) else ""

@@ -11,6 +11,7 @@ from longtake.clip import Clip, ClipRequest
 from longtake.controls import Controls
 from longtake.engine.executors import Result, Task
 from longtake.engine.job import Call, Given, Job, Keys, Piece, Sourced
+from longtake.engine.redo import View
 from longtake.engine.repair import TRIES, Attempt, Critic, noise_of, settled
 from longtake.engine.scoring import Verdict
 from longtake.engine.store import Store
@@ -50,6 +51,7 @@ class Desk:
         self._critic = Critic(job)
         self._tried: dict[int, list[Attempt]] = {}
         self._faults: dict[int, str] = {}
+        self.verdicts: dict[int, Verdict] = {}  # of the calls that make a stretch again
         self._hand: OrderedDict[str, Clip] = OrderedDict()
         self._bytes = 0
         self._recorded = {line["step"]: line["key"] for line in store.records()}
@@ -77,9 +79,10 @@ class Desk:
             return False
         self._lay(key.key, clip)
         before = self._recorded.pop(number, None)
-        if before not in (None, key.key):
+        # the same take of a stretch is another step, or none yet, once it lies upon other redos
+        if before != key.key and (before is not None or order.call.view is not None):
             self._record(order, None, verdict)
-        self._suspect(number, verdict)
+        self._heed(order.call, verdict)
         return True
 
     def turned_down(self, order: Order) -> tuple[Order, str]:
@@ -97,7 +100,9 @@ class Desk:
         step = call.step
         request = ClipRequest(
             targets=step.targets,
-            observed=self.clips(call.stage, order.observed) if order.observed else None,
+            observed=(
+                self.clips(call.stage, order.observed, call.view) if order.observed else None
+            ),
             controls=self._controls(order),
             noise=noise_of(job, order.key),
             frame=job.shape(call.stage),
@@ -138,7 +143,7 @@ class Desk:
         self._record(order, made.seconds, made.verdict)
         self.store.put(order.key.key, made.clip)
         self._lay(order.key.key, made.clip)
-        self._suspect(number, made.verdict)
+        self._heed(order.call, made.verdict)
         return order, ""
 
     def _again(self, order: Order) -> Order:
@@ -154,8 +159,9 @@ class Desk:
             broken = clip.frames.is_floating_point() and not bool(clip.frames.isfinite().all())
             return Verdict(broken="not finite numbers" if broken else "")
         stage, seen = order.call.stage, order.observed
-        behind = {key for _, key in self._keys.read(stage, seen)}
-        observed = self.clips(stage, seen) if seen else None
+        view = order.call.view
+        behind = {key for _, key in self._keys.read(stage, seen, view)}
+        observed = self.clips(stage, seen, view) if seen else None
         verdict = self._critic.judge(order.key.key, clip, observed, behind)
         if self.job.system.stages[stage].judge is None:
             return verdict
@@ -166,12 +172,15 @@ class Desk:
         unsettled = order.key.first.key not in self._settled
         return self.job.repair == "repair" and bool(verdict.why) and unsettled
 
-    def _suspect(self, number: int, verdict: Verdict) -> None:
+    def _heed(self, call: Call, verdict: Verdict) -> None:
+        """Keeps what others will ask about a clip that is now stored."""
         if verdict.why:
-            self._faults[number] = verdict.why
+            self._faults[call.number] = verdict.why
+        if call.view is not None:
+            self.verdicts[call.number] = verdict
 
-    def clips(self, stage: int, indices: Indices) -> Clip:
-        """Frames of a stage at `indices`, given or made; carry of what was written last wins."""
+    def clips(self, stage: int, indices: Indices, view: View | None = None) -> Clip:
+        """Frames of a stage at `indices`, given or made, as seen; carry of what was written last wins."""
         pieces: dict[Piece, list[int]] = {}
         written: dict[tuple[int, str], list[int]] = {}
         for index in indices:
@@ -179,7 +188,7 @@ class Desk:
             if piece is not None:
                 pieces.setdefault(piece, []).append(index)
             else:
-                written.setdefault(self._keys.writer(stage, index), []).append(index)
+                written.setdefault(self._keys.writer(stage, index, view), []).append(index)
         parts = [self._piece(piece, stage).pick(at) for piece, at in pieces.items()]
         for (number, key), at in sorted(written.items()):
             clip = self._stored(key, number)
@@ -198,7 +207,7 @@ class Desk:
             raise FitError(
                 "an adaptive scheme in a stage that cannot select", where, "Stage.select"
             )
-        chosen = select(self.clips(call.stage, candidates), call.step.targets, count)
+        chosen = select(self.clips(call.stage, candidates, call.view), call.step.targets, count)
         chosen = tuple(sorted({int(index) for index in chosen}))
         if len(chosen) > count or not set(chosen) <= set(candidates):
             raise FitError(f"frames {chosen} selected", where, f"{count} of {candidates}")
@@ -211,7 +220,7 @@ class Desk:
             return controls
         at = tuple(sorted({*order.observed, *call.step.targets}))
         fields = {f.name: getattr(controls, f.name) for f in dataclasses.fields(controls)}
-        return Sourced(**fields, source=self.clips(call.stage - 1, at))
+        return Sourced(**fields, source=self.clips(call.stage - 1, at, call.view))
 
     def _check(self, order: Order, clip: Clip) -> None:
         """Refuses a clip of other indices or another shape."""
@@ -239,10 +248,12 @@ class Desk:
             "stage": call.stage,
             "role": call.step.role,
             "targets": call.step.targets,
-            "observed": self._keys.read(call.stage, order.observed),
+            "observed": self._keys.read(call.stage, order.observed, call.view),
             "seed": noise_of(self.job, order.key).seed,
             "prompts": [controls.cues[place].prompt for place in sorted(said)],
         }
+        if call.view is not None:
+            line["take"] = call.view.take
         if verdict.scores:
             line["scores"] = verdict.scores
         if verdict.why:

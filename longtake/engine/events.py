@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -78,6 +79,18 @@ class Suspect(Event):
 
 
 @dataclasses.dataclass(frozen=True)
+class Chosen(Event):
+    """A stretch made again, film frames [a, b), shows this take; 0: what was there before.
+
+    scores: by take, the largest share of a limit among its scores; the lowest is chosen if nobody says.
+    """
+
+    frames: tuple[int, int]
+    take: int
+    scores: Mapping[str, float]
+
+
+@dataclasses.dataclass(frozen=True)
 class Done(Event):
     """The film is complete. out: filled in by whoever writes the file."""
 
@@ -100,4 +113,6 @@ def _plain(value: Any) -> Any:
         return int(value) if value.denominator == 1 else float(value)
     if isinstance(value, float):
         return round(value, 4)
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
     return list(value) if isinstance(value, tuple) else value

@@ -26,10 +26,16 @@ HISTORY = 32  # clips by whose changes one is judged: those nearest in time amon
 
 
 def noise_of(job: Job, key: StepKey) -> Noise:
-    """Where a step's chance comes from: the film's seed, for a later attempt one derived from it."""
-    if key.attempt == 0:
+    """Where a step's chance comes from: the film's seed, for a take or a later attempt one derived from it.
+
+    All steps of a take share one seed, as those of the film do: noise belongs to an index.
+    """
+    if key.attempt:
+        derived = fingerprint([job.seed, key.first.key, key.attempt])
+    elif "take" in key.parts:
+        derived = fingerprint([job.seed, "take", key.parts["take"]])
+    else:
         return Noise(job.seed)
-    derived = fingerprint([job.seed, key.first.key, key.attempt])
     return Noise(int(derived[:15], 16))
 
 

@@ -21,6 +21,7 @@ from longtake.engine.events import (
 from longtake.engine.executors import Executor
 from longtake.engine.job import AHEAD, Call, Job, lay
 from longtake.engine.store import Store
+from longtake.engine.takes import Takes
 from longtake.errors import MachineError, PlanError
 
 PAUSE = 0.05  # seconds between looks at what another process is making
@@ -37,19 +38,31 @@ def render(
     """Makes the film: events as they happen, frames in film order.
 
     Stop it anywhere and run it again: what is stored is reused and the frames are the same.
-    only: frames [first, end) of a finite film, and no step that they do not need. settled: hears
-    of every call whose observation and key are known, perhaps more than once.
-    The executor is closed at the end.
-    MachineError says what is safe.
+    only: frames [first, end) of a finite film none of whose takes is to be chosen yet, and no step
+    that they do not need. settled: hears of every call whose observation and key are known, perhaps
+    more than once.
+    The executor is closed at the end. MachineError says what is safe.
     """
     began, ran, reused = time.perf_counter(), 0, 0
     desk = Desk(job, store)
-    queue = Queue(job, None if only is None else needed(job, only))
+    wanted = None if only is None else needed(job, only)
+    queue, takes = Queue(job, wanted), Takes(job, desk, wanted)
     reel = Reel(job, desk.clips, only)
     orders: dict[int, Order] = {}
+
+    def landed(call: Call | None = None) -> Iterator[Event | Frames]:
+        """What can be told and shown now that a call is finished."""
+        if choice := takes.finish(call):
+            reel.settle(choice.take)
+            yield choice
+        if call is None or call.view is not None:
+            yield from reel.land()
+        else:
+            yield from reel.land(call.step.targets, call.stage)
+
     yield planned(job)
     try:
-        yield from reel.land()
+        yield from landed()
         while True:
             while executor.room() and (call := queue.next()) is not None:
                 order = desk.order(call)
@@ -76,7 +89,7 @@ def render(
                 yield Reused(call.number)
                 if fault := desk.fault(order):
                     yield Suspect(call.number, fault)
-                yield from reel.land(call.step.targets, call.stage)
+                yield from landed(call)
             if orders:
                 result = executor.wait()
                 order, fault = desk.keep(orders[result.number], result)
@@ -94,7 +107,7 @@ def render(
                 yield Finished(result.number, result.seconds)
                 if fault := desk.fault(order):
                     yield Suspect(result.number, fault)
-                yield from reel.land(order.call.step.targets, order.call.stage)
+                yield from landed(order.call)
             elif not queue.postponed:
                 break
             else:

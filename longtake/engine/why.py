@@ -18,11 +18,15 @@ TOTALS = ("event", "steps", "waves", "calls", "peak_live", "deepest_ancestry")
 
 def plan_lines(job: Job, store: Store) -> Iterator[Line]:
     """One line a step, as it would run now, and last the totals; of an endless film the first steps."""
-    last = {line["step"]: line for line in store.records()}
+    last, alike = dict[int, Line](), dict[tuple[int, Indices], Line]()
+    for line in store.records():
+        last[line["step"]] = line
+        alike[line["step"], tuple(line.get("targets", ()))] = line
     keys, waves = Keys(job, settled(job, store)), dict[int, int]()
     for call in job.first_calls():
         wave = waves[call.number] = 1 + max((waves[number] for number in call.needs), default=-1)
-        record = last.get(call.number)
+        # other stretches that were made again had steps of the same numbers
+        record = alike.get((call.number, call.step.targets)) or last.get(call.number)
         observed = _supposed(call, record)
         key = keys.take(call, observed)
         cached = store.has(key.key)
@@ -34,6 +38,7 @@ def plan_lines(job: Job, store: Store) -> Iterator[Line]:
             "wave": wave,
             "cached": cached,
             "why": "cached" if cached else _why(key, record),
+            **({} if call.view is None else {"take": call.view.take}),
         }
     depth = 1 + max(waves.values(), default=-1)
     if job.frames is None:
@@ -93,6 +98,7 @@ def explain(store: Store, step: int) -> Line:
         "observed": observed,
         "seed": now["seed"],
         "prompts": now["prompts"],
+        **({"take": now["take"]} if "take" in now else {}),
         "attempt": now.get("attempt", 0),
         "scores": now.get("scores", {}),
         "faults": now.get("faults", ""),
