@@ -124,6 +124,16 @@ def test_stages_follow_one_another_in_a_stretch() -> None:
     assert any(call.number in late.needs for call in calls if call.stage == 0)
 
 
+def test_a_video_that_is_rendered_again_shows_through_in_a_stretch() -> None:
+    source = Given(0, 240, "grey", lambda: torch.full((240, 3, 8, 16), 0.1))
+    films = []
+    for strength in (1.0, 0.01):
+        job, store = job_of(source=source, strength=strength), Memory()
+        made(job, store)
+        films.append(made(again(job, Redo(100, 160)), store)[0][110:150].float().mean())
+    assert films[1] < films[0] - 30, "nearly all of it is the dark source"
+
+
 def test_the_words_of_the_film_are_heard_in_a_stretch() -> None:
     cues = (Cue(0.0, 12.0, "calm"), Cue(12.0, None, "a storm", cut=False))
     job, store = (

@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 import torch
+from engine_parts import toy_system
 from manifest_parts import BESIDE, FILM, TOY, edited, make, run, verify
 
 import longtake
 from longtake.engine.manifest import STRETCH, read_manifest
 from longtake.errors import InputError
+from longtake.schemes import find_scheme
+from longtake.video import read_video
 
 pytestmark = pytest.mark.usefixtures("here", "one_thread")
 
@@ -73,6 +76,15 @@ def test_joins_are_no_rougher_than_the_film() -> None:
     assert not torch.equal(new[280:308], old[280:308])
     for join in (279, 307):
         assert steps[1][join] <= 1.15 * own.mean()
+
+
+def test_a_video_is_coded_alike_but_between_keyframes_about_the_stretch() -> None:
+    film()
+    old = read_video("film.mp4")
+    redo("--redo", "28-31")
+    new = read_video("film.mp4")
+    found = (old != new).flatten(1).any(1).nonzero().flatten().tolist()
+    assert 260 <= found[0] <= 280 and 307 <= found[-1] < 328  # two seconds, 20 frames
 
 
 def test_the_manifest_tells_and_its_stretches_stay() -> None:
@@ -141,6 +153,21 @@ def test_every_take_can_be_chosen_later_and_the_film_be_had_back() -> None:
     assert lines[-1]["ran"] == 2 * (lines[-1]["ran"] // 2) > 0, "two more takes"
     film()  # the film as it was first asked for
     assert tree()["film.mp4"] == original
+
+
+def test_takes_are_found_where_steps_choose_what_they_observe() -> None:
+    system = toy_system(scheme=find_scheme("adaptive:window=8,pool=12"))
+    asked: dict[str, Any] = {"model": system, "frames": 240, "run": "run", "size": "16x16"}
+    old = torch.stack(list(longtake.generate("a", **asked)))
+    several = longtake.generate("a", redo="10-16", takes=3, **asked)
+    new = torch.stack(list(several))
+    assert torch.equal(new[:100], old[:100]) and torch.equal(new[160:], old[160:])
+    for take in (1, 2, 3):
+        one = longtake.generate("a", redo="10-16", take=take, **asked)
+        list(one)
+        assert one.events[-1].line()["ran"] == 0
+    with pytest.raises(InputError, match="take 4 of 10-16 is not there"):
+        longtake.generate("a", redo="10-16", take=4, **asked)
 
 
 def test_a_second_stretch_leaves_the_first_as_it_is() -> None:
