@@ -240,7 +240,7 @@ def test_stretches_outside_the_film_are_refused(text: str) -> None:
 
 
 def test_a_stretch_the_wrong_way_round_is_turned() -> None:
-    with pytest.raises(InputError, match="3-2 does not go forward .*try --replay 2-3"):
+    with pytest.raises(InputError, match=r"3-2 does not go forward .*try --replay 2-3"):
         read_span("3-2", {"film": {"frames": 70, "fps": "10"}})
 
 
