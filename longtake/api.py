@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from longtake import __version__
 from longtake.brief import Brief, Options, is_endless, job_of, read_brief, used_files
-from longtake.brief.notes import asked_of
+from longtake.brief.notes import asked_of, remembered
+from longtake.brief.redo import check_redo
 from longtake.brief.systems import load_system, make_system
 from longtake.engine.job import Job
 from longtake.engine.manifest import Witness, manifest_path, write_manifest
@@ -154,7 +155,8 @@ def stream(
     used, endless = used_files(brief, options), is_endless(brief, options)
     check_places(out, audio=audio, sheet=sheet, used=used, endless=endless)
     folder = run_folder(out, run)
-    return written(order_of(brief, options, run=folder, executor=executor), out, audio, sheet)
+    order = order_of(brief, options, run=folder, executor=executor, film=out)
+    return written(order, out, audio, sheet)
 
 
 def plan(
@@ -194,12 +196,21 @@ def score(
 
 
 def order_of(
-    brief: Brief, options: Options, *, run: str | os.PathLike[str] | None, executor: str
+    brief: Brief,
+    options: Options,
+    *,
+    run: str | os.PathLike[str] | None,
+    executor: str,
+    film: str | os.PathLike[str] | None = None,
 ) -> Order:
-    """Everything needed to make a film, checked to the last weight; nothing is written."""
+    """Everything needed to make a film, checked to the last weight; nothing is written.
+
+    film: where it goes, and where its manifest tells in what it has been redone.
+    """
     from longtake.engine import executor_of
 
     brief = read_brief(brief, options) or brief
+    options = remembered(brief, options, film)
     job = job_of(brief, options)
     model = options.get("model", "")
     asked = {
@@ -214,6 +225,7 @@ def order_of(
     store = store_of(job, None if run is None else Path(run))
     hands = executor_of(executor, functools.partial(make_system, asked))
     check_fit(job)
+    check_redo(job, store, options, "memory" if run is None else os.fspath(run))
     _check_device(job)
     _check_parts(job)
     return Order(job, store, hands, brief, options)
@@ -386,6 +398,8 @@ def written(
             elif type(item).__name__ == "Done":
                 last = item
             else:
+                if witness is not None and type(item).__name__ == "Chosen":
+                    job = witness.choose(item.take)
                 yield item
     if witness is not None:
         asked = asked_of(job, order.brief, order.options, film.parent)
