@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from longtake.metrics.distances import (
         Course,
-        Moments,
         frechet,
         frechet_score,
         gaussian_frechet,
         windowed,
     )
-    from longtake.metrics.fidelity import psnr, ssim
+    from longtake.metrics.extrapolated import Extrapolated, frechet_infinity
+    from longtake.metrics.fidelity import ms_ssim, psnr, ssim
     from longtake.metrics.film import Meter, Stretch, measure
+    from longtake.metrics.inception import Certainty, inception_score
+    from longtake.metrics.kernels import kernel_distance, kernel_subsets
+    from longtake.metrics.moments import Moments
     from longtake.metrics.overlength import (
         Drift,
         Flicker,
@@ -40,9 +43,13 @@ if TYPE_CHECKING:
     from longtake.metrics.shelf import METRICS, Film, score, step_borders
 
 _HOME = {
-    "fidelity": ("psnr", "ssim"),
+    "extrapolated": ("Extrapolated", "frechet_infinity"),
+    "fidelity": ("ms_ssim", "psnr", "ssim"),
     "film": ("Meter", "Stretch", "measure"),
-    "distances": ("Course", "Moments", "frechet", "frechet_score", "gaussian_frechet", "windowed"),
+    "distances": ("Course", "frechet", "frechet_score", "gaussian_frechet", "windowed"),
+    "inception": ("Certainty", "inception_score"),
+    "kernels": ("kernel_distance", "kernel_subsets"),
+    "moments": ("Moments",),
     "overlength": (
         "Drift",
         "Flicker",
@@ -65,8 +72,10 @@ _HOME = {
 
 __all__ = [
     "METRICS",
+    "Certainty",
     "Course",
     "Drift",
+    "Extrapolated",
     "Film",
     "Flicker",
     "Frozen",
@@ -83,12 +92,17 @@ __all__ = [
     "drift",
     "flicker",
     "frechet",
+    "frechet_infinity",
     "frechet_score",
     "frozen",
     "gaussian_frechet",
+    "inception_score",
     "joins",
+    "kernel_distance",
+    "kernel_subsets",
     "measure",
     "motion",
+    "ms_ssim",
     "psnr",
     "repetition",
     "score",

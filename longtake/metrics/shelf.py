@@ -12,9 +12,9 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from longtake.errors import InputError, nearest
-from longtake.metrics.distances import Moments
 from longtake.metrics.fidelity import Beside
 from longtake.metrics.film import Frames, Meter, measure
+from longtake.metrics.moments import Moments
 from longtake.metrics.overlength import Drift, Flicker, Frozen, Joins, Motion, Seams
 from longtake.metrics.probe import Distance, Reading, default_probe
 from longtake.metrics.repeating import Repetition
