@@ -10,6 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from longtake.metrics.clips import ClipDistance, Clips, clips_of
+    from longtake.metrics.colours import ColourLag
     from longtake.metrics.distances import (
         Course,
         frechet,
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
         gaussian_frechet,
         windowed,
     )
+    from longtake.metrics.extractors import EXTRACTORS, Extractor, find_extractor
     from longtake.metrics.extrapolated import Extrapolated, frechet_infinity
     from longtake.metrics.fidelity import ms_ssim, psnr, ssim
     from longtake.metrics.film import Meter, Stretch, measure
@@ -38,11 +41,16 @@ if TYPE_CHECKING:
         seams,
     )
     from longtake.metrics.probe import Look, Probe
+    from longtake.metrics.protocols import PROTOCOLS, find_protocol
     from longtake.metrics.repeating import Repetition, repetition
     from longtake.metrics.scores import Score
-    from longtake.metrics.shelf import METRICS, Film, score, step_borders
+    from longtake.metrics.sets import score_sets
+    from longtake.metrics.shelf import METRICS, Film, Findings, examine, score, step_borders
 
 _HOME = {
+    "clips": ("ClipDistance", "Clips", "clips_of"),
+    "colours": ("ColourLag",),
+    "extractors": ("EXTRACTORS", "Extractor", "find_extractor"),
     "extrapolated": ("Extrapolated", "frechet_infinity"),
     "fidelity": ("ms_ssim", "psnr", "ssim"),
     "film": ("Meter", "Stretch", "measure"),
@@ -65,18 +73,27 @@ _HOME = {
         "seams",
     ),
     "probe": ("Look", "Probe"),
+    "protocols": ("PROTOCOLS", "find_protocol"),
     "repeating": ("Repetition", "repetition"),
     "scores": ("Score",),
-    "shelf": ("METRICS", "Film", "score", "step_borders"),
+    "sets": ("score_sets",),
+    "shelf": ("METRICS", "Film", "Findings", "examine", "score", "step_borders"),
 }
 
 __all__ = [
+    "EXTRACTORS",
     "METRICS",
+    "PROTOCOLS",
     "Certainty",
+    "ClipDistance",
+    "Clips",
+    "ColourLag",
     "Course",
     "Drift",
+    "Extractor",
     "Extrapolated",
     "Film",
+    "Findings",
     "Flicker",
     "Frozen",
     "Joins",
@@ -89,7 +106,11 @@ __all__ = [
     "Score",
     "Seams",
     "Stretch",
+    "clips_of",
     "drift",
+    "examine",
+    "find_extractor",
+    "find_protocol",
     "flicker",
     "frechet",
     "frechet_infinity",
@@ -106,6 +127,7 @@ __all__ = [
     "psnr",
     "repetition",
     "score",
+    "score_sets",
     "seams",
     "ssim",
     "step_borders",

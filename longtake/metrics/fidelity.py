@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -97,14 +98,23 @@ def _alike(a: Tensor, b: Tensor) -> None:
             raise InputError("pixels that are no numbers, or huge", "fidelity", "0..255")
 
 
+@dataclasses.dataclass(frozen=True)
+class Nearness:
+    """How near two frames (3, h, w) in 0..255 are, as a number under a protocol."""
+
+    measure: Callable[[Tensor, Tensor], float]
+    protocol: str
+    better: str = "high"
+
+
 class Beside:
     """As a meter: a film beside another of the same size and length, frame by frame."""
 
-    def __init__(self, kind: str, other: Frames, fps: float) -> None:
-        self._kind, self._measure = kind, _KINDS[kind][0]
+    def __init__(self, kind: str, other: Frames, fps: float, near: Nearness | None = None) -> None:
+        self._kind, self._near = kind, near or NEARNESS[kind]
         self._other = _frames(other, fps)
         self._sum, self._count, self._equal, self._fps = 0.0, 0, 0, fps
-        self._worst = (math.inf, 0)
+        self._values: tuple[float, int] | None = None  # the worst, and its frame
 
     def see(self, stretch: Stretch) -> None:
         self._fps = stretch.fps
@@ -112,10 +122,15 @@ class Beside:
             other = next(self._other, None)
             if other is None:
                 raise InputError("the reference is shorter than the film", self._kind, "its twin")
-            value = self._measure(frame, other)
+            value = self._near.measure(frame, other)
             self._equal += bool(torch.equal(frame, other))
-            self._worst = min(self._worst, (value, self._count))
+            self._note(value)
             self._sum, self._count = self._sum + min(value, MOST), self._count + 1
+
+    def _note(self, value: float) -> None:
+        worse = min if self._near.better == "high" else max
+        if self._values is None or worse(value, self._values[0]) != self._values[0]:
+            self._values = (value, self._count)
 
     def score(self) -> Score:
         """The mean over frames; PSNR counts a frame for at most 100 dB, and a film of equals is infinite.
@@ -123,19 +138,21 @@ class Beside:
         `worst` is the value of a single frame, `at` its second; `equal` counts frames without any
         difference.
         """
-        worst, place = self._worst
+        if self._values is None:
+            raise InputError("no frames", self._kind, "a film of one frame or more")
+        worst, place = self._values
         value = self._sum / self._count
         if self._kind == "psnr" and self._equal == self._count:
             value = math.inf
         counts = {"frames": self._count, "equal": self._equal}
         detail = {"worst": worst, "at": place / self._fps, **counts}
-        return Score(value, _KINDS[self._kind][1], "high", detail=detail)
+        return Score(value, self._near.protocol, self._near.better, detail=detail)
 
 
-_KINDS = {
-    "psnr": (psnr, "psnr-rgb-v2"),
-    "ssim": (ssim, "ssim-gaussian11-v1"),
-    "ms-ssim": (ms_ssim, "ms-ssim-gaussian11-v1"),
+NEARNESS = {
+    "psnr": Nearness(psnr, "psnr-rgb-v2"),
+    "ssim": Nearness(ssim, "ssim-gaussian11-v1"),
+    "ms-ssim": Nearness(ms_ssim, "ms-ssim-gaussian11-v1"),
 }
 
 
