@@ -187,12 +187,17 @@ def score(
     *,
     reference: str | None = None,
     metrics: Sequence[str] = (),
+    features: str = "",
 ) -> Mapping[str, Score]:
-    """Scores by metric name, each carrying its protocol."""
+    """Scores by metric name, each carrying its protocol; of several films by `NAME:metric`.
+
+    reference: "sky" for the built-in world, or a video. features: what `fvd` and `kvd` look through,
+    NAME or NAME=FILE as in `longtake.metrics.find_extractor`; the built-in ones unless given.
+    """
     from longtake.metrics import score as measured
 
     many = [films] if isinstance(films, (Take, str, os.PathLike)) else list(films)
-    return measured(many, reference=reference, metrics=tuple(metrics))
+    return measured(many, reference=reference, metrics=tuple(metrics), features=features)
 
 
 def order_of(
