@@ -122,3 +122,10 @@ def test_a_check_refuses_what_is_no_film_of_the_world() -> None:
         check(world, [])
     with pytest.raises(InputError, match="not a frame"):
         check(world, torch.zeros(3, 3, 32, 32, dtype=torch.uint8))
+
+
+@pytest.mark.parametrize("name", PAINTED)
+def test_a_film_of_nothing_breaks_a_law(name: str) -> None:
+    world: Any = make(name, size=(64, 64))
+    for level in (0, 128):
+        assert check(world, torch.full((6, 3, 64, 64), level, dtype=torch.uint8)).violations

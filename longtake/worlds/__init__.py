@@ -38,6 +38,7 @@ class World(Protocol):
 
 WORLDS: Mapping[str, str] = {  # name -> module:class
     "digits": "longtake.worlds.digits:Digits",
+    "maze": "longtake.worlds.maze:Maze",
     "push": "longtake.worlds.push:Push",
     "script": "longtake.worlds.script:Script",
     "sky": "longtake.worlds.sky:Sky",

@@ -140,6 +140,7 @@ class Digits(Painted):
         found += marked("identity", changed, "{who} is another", NAMES)
         swapped = (there != there_before) | ((there != usual) & (steps(there.float()) == 0))
         swapped[0] = there[0] != usual
+        found += marked("vanishing", ~there.any(1), "no digit is seen")
         return found + marked("vanishing", swapped, "{who} went or came", NAMES)
 
     def _gap(self, inked: Tensor) -> Tensor:

@@ -268,6 +268,7 @@ class Walker(Painted):
         both = there & torch.cat([there[:1], there[:-1]])
         far = steps(place).norm(dim=-1) > torch.tensor(_FASTEST) / self.fps + off
         found = marked("teleport", far & both, "{who} jumped", NAMES)
+        found += marked("identity", ~there[:, 0], "no head is seen")
         feet = there[:, 3] & there[:, 4]
         lowest = place[:, 3:5, 1].amax(1) + _MARKS[3] - self._floor
         wrong = ((lowest < -0.022 - off) | (lowest > off)) & feet

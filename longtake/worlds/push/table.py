@@ -152,6 +152,7 @@ class Push(Painted):
         usual = there.float().mean(0) >= 0.5
         changed = (there != torch.cat([there[:1], there[:-1]])) | (there != usual)
         found = marked("identity", changed, "{who} went, came or changed", NAMES)
+        found += marked("identity", ~there.any(1), "no disc is seen")
         off = _READING / self.scale
         both = there & torch.cat([there[:1], there[:-1]])
         moved = steps(place)

@@ -234,6 +234,8 @@ class Script(Painted):
         spot = torch.where(there[..., None], place, before)[..., 0]
         open_ = (spot > edge) & (spot < self.extent[0] - edge)
         gone = (there != there_before) & open_
+        if not bool(there.any()):
+            found.append(Violation(0, "vanishing", "no actor is ever seen"))
         return found + marked("vanishing", gone, "{who} went or came in the open", NAMES)
 
 
