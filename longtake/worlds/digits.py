@@ -33,6 +33,7 @@ _CELLS = 24  # of a read glyph, a side
 _PRESENT = 0.25  # share of the ink of the thinnest digit
 _THINNEST = 0.060  # ink of a 1 in the thinnest hand, squares of digit heights
 _READING = 0.3  # pixels that a place read back may be off, after lossy coding too
+_WRITTEN = 0.6  # cosine with the nearest digit, at least; a patch full of light has 0.5
 _ALIKE = 0.90  # cosine between two readings of one glyph, at least
 
 
@@ -92,7 +93,7 @@ class Digits(Painted):
         position, digit = truth["position"], truth["digit"]
         picture = self._ground.expand(len(position), 3, *self.size[::-1]).clone()
         for n in range(position.shape[1]):
-            for value in digit[:, n].unique().tolist():
+            for value in sorted(set(digit[:, n].tolist())):
                 which = digit[:, n] == value
                 field = self._glyph(n, int(value)).field
                 ink = self._ink(field, position[which, n])
@@ -111,10 +112,11 @@ class Digits(Painted):
         mass = ink.sum((2, 3))
         centre = torch.stack([(ink * self.x).sum((2, 3)), (ink * self.y).sum((2, 3))], -1)
         position = centre / mass.clamp(min=1e-6)[..., None]
-        there = mass > _PRESENT * _THINNEST * (HEIGHT * self.scale) ** 2
         glyph = self._patches(ink, position)
         known, labels = _bank()
         alike = torch.einsum("tnd,kd->tnk", glyph, known)
+        there = mass > _PRESENT * _THINNEST * (HEIGHT * self.scale) ** 2
+        there &= alike.amax(-1) > _WRITTEN
         digit = labels[alike.argmax(-1)].masked_fill(~there, -1)
         gaps = [self._gap(ink.amax(dim) > 0.5) for dim in (2, 3)]
         return {"position": position, "digit": digit, "glyph": glyph, "gap": torch.stack(gaps, -1)}

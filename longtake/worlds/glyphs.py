@@ -74,7 +74,8 @@ def _centre(starts: Points, ends: Points, pen: float, axis: Points) -> Points:
     """The centre of ink."""
     step = axis[1] - axis[0]
     ink = np.clip((pen - _distance(starts, ends, axis)) / step + 0.5, 0, 1)
-    return np.array([(ink * axis[None]).sum(), (ink * axis[:, None]).sum()]) / ink.sum()
+    sums = [float((ink * axis[None]).sum()), float((ink * axis[:, None]).sum())]
+    return np.array(sums) / float(ink.sum())
 
 
 def _distance(starts: Points, ends: Points, axis: Points) -> Points:

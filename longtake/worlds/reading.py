@@ -20,8 +20,9 @@ def tint_cover(frames: Tensor, tints: Sequence[Tensor]) -> Tensor:
     lengths = pure.norm(dim=1)
     alike = torch.einsum("tchw,nc->tnhw", tint, pure / lengths[:, None])
     mine = torch.zeros_like(alike).scatter_(1, alike.argmax(1, keepdim=True), 1.0)
-    cover = (alike / lengths[:, None, None] * 1.1 - 0.1).clamp_(0, 1) * mine
-    return cover * (max_pool2d(cover, 3, 1, 1) > 0.5)
+    cover: Tensor = (alike / lengths[:, None, None] * 1.1 - 0.1).clamp_(0, 1) * mine
+    near: Tensor = max_pool2d(cover, 3, 1, 1) > 0.5
+    return cover * near
 
 
 def centre_of(cover: Tensor, x: Tensor, y: Tensor) -> Tensor:

@@ -63,7 +63,7 @@ class Plan:
         while stack:
             cell, parent = stack.pop()
             order.append(cell)
-            if parent is not None and order.count(cell) > 1 and len(order) > 1:
+            if order.count(cell) > 1:
                 continue  # back from a branch: its own children are on the stack already
             children = [other for other in self.ways[cell] if other != parent]
             children.sort(key=lambda c: float(draw(self.seed, "branch", lap, c[0], c[1])))
@@ -71,7 +71,8 @@ class Plan:
                 if n or cell != self.root:
                     stack.append((cell, parent))
                 stack.append((child, cell))
-        visits, steps = [], []
+        visits: list[tuple[Cell, Cell, Cell, int]] = []
+        steps: list[int] = []
         for n, cell in enumerate(order):
             before, after = order[n - 1], order[(n + 1) % len(order)]
             if len(self.ways[cell]) == 1:
