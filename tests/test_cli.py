@@ -22,6 +22,7 @@ from longtake.cli.doctor import weights, whole
 from longtake.cli.plans import read_given
 from longtake.errors import InputError
 from longtake.video import VideoWriter, probe, read_video, write_image
+from longtake.worlds import WORLDS
 
 TOY = f"{Path(__file__).parent / 'toy.py'}:toy"
 GENERATE = ("generate", "m", "--model", TOY, "--frames", "40")
@@ -52,7 +53,7 @@ def process(*words: str, **extra: Any) -> subprocess.Popen[str]:
 # --- help
 
 
-@pytest.mark.parametrize("verb", [*cli.commands, "data render", "data preview"])
+@pytest.mark.parametrize("verb", [*cli.commands, "data render", "data preview", "data check"])
 def test_every_verb_explains_itself(verb: str) -> None:
     result = run(*verb.split(), "--help")
     assert result.exit_code == 0
@@ -362,10 +363,38 @@ def test_score_measures_and_can_fail() -> None:
 
 
 def test_data_lists_and_previews() -> None:
-    assert [line["name"] for line in lines(run("data", "--json"))] == ["sky"]
+    assert [line["name"] for line in lines(run("data", "--json"))] == sorted(WORLDS)
     asked = ("--out", "s.png", "--size", "32x32", "--frames", "4")
     assert run("data", "preview", "sky", *asked).exit_code == 0
     assert Path("s.png").stat().st_size > 1000
+
+
+def test_data_check_holds_a_film_against_a_world() -> None:
+    words = ("--size", "64x64", "--frames", "30", "--set", "count=1", "--out", "d.mp4")
+    assert run("data", "render", "digits", *words, "--truth", "d.jsonl").exit_code == 0
+    told = lines(run("data", "check", "d.mp4", "--world", "digits", "--json"))[-1]
+    assert (told["event"], told["frames"], told["per_thousand"]["all"]) == ("checked", 30, 0.0)
+    broken = run("data", "check", "d.mp4", "--world", "push")
+    assert broken.exit_code == 1 and "break a law" in broken.stderr
+    assert run("data", "check", "digits", "--frames", "5", "--size", "64x64").exit_code == 0
+    for words, message in (
+        (("d.mp4",), "a file is checked against a world"),
+        (("d.mp4", "--world", "digts"), "try digits"),
+        (("d.mp4", "--world", "maze"), "try --seed 0"),
+        (("d.mp4", "--world", "sky"), "sky has no law checker"),
+        (("d.mp4", "--world", "digits", "--set", "cout=2"), "try count"),
+        (("no.mp4", "--world", "digits"), "no such file"),
+    ):
+        result = run("data", "check", *words)
+        assert result.exit_code == 2 and message in result.stderr, result.stderr
+
+
+def test_a_script_is_given_as_a_prompt() -> None:
+    asked = ("--prompt", "red square jumps", "--frames", "4", "--size", "64x64", "--out", "s.mp4")
+    assert run("data", "render", "script", *asked, "--truth", "s.jsonl").exit_code == 0
+    first = json.loads(Path("s.jsonl").read_text().splitlines()[0])
+    assert first["caption"] == "the red square jumps" and len(first["box"][0]) == 4
+    assert run("data", "render", "maze", *asked).exit_code == 2
 
 
 def test_systems_lists_recipes_and_knobs() -> None:
