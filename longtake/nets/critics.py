@@ -111,24 +111,26 @@ class SparseCritic(nn.Module):
 
 
 class ClipCritic(nn.Module):
-    """All frames through filters over space and time (VideoGPT's and TATS's video critic).
+    """All frames, patch by patch, the score their mean (Isola et al. 2017, section 3.2.2).
 
-    patches: the score is the mean over patches, and `features` are what feature matching compares.
+    taps: in time; 3 judges motion as well (TATS, Ge et al. 2022, section 3.1), 1 pictures alone.
     """
 
     frames: int | None = None
 
-    def __init__(self, shape: CriticShape) -> None:
+    def __init__(self, shape: CriticShape, taps: int = 3) -> None:
         super().__init__()
+        if taps % 2 == 0:
+            raise ValueError(f"taps={taps}; try {taps + 1}")
         widths = (shape.channels, *shape.widths)
         self.layers = nn.ModuleList(
-            nn.Conv3d(a, b, (3, 4, 4), stride=(1, 2, 2), padding=1)
+            nn.Conv3d(a, b, (taps, 4, 4), stride=(1, 2, 2), padding=(taps // 2, 1, 1))
             for a, b in zip(widths, widths[1:], strict=False)
         )
         self.score = nn.Conv3d(widths[-1], 1, 1)
 
     def features(self, frames: Tensor) -> list[Tensor]:
-        """Of every layer."""
+        """Of every layer, finest first: what feature matching compares."""
         x, found = frames.transpose(1, 2), []
         for layer in self.layers:
             x = F.leaky_relu(layer(x), 0.2)
