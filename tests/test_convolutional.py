@@ -45,17 +45,30 @@ def video(frames: int, size: tuple[int, int] = (16, 24), seed: int = 1) -> Tenso
 @pytest.mark.parametrize("size", [(16, 24), (8, 8), (32, 20)])
 @pytest.mark.parametrize("padding", ["replicate", "zero"])
 def test_a_causal_codec_does_not_know_what_follows(size: tuple[int, int], padding: str) -> None:
+    """To the bit: whatever follows, and if nothing does."""
     made = net(dataclasses.replace(CAUSAL, padding=padding))
-    stream = video(24, size)
+    stream = video(48, size)
     with torch.no_grad():
-        whole = made.encoder(stream)
-        for groups in range(1, 6):
+        whole, codes = made.encoder.steadily(stream, chunk=3), made.codes(stream)
+        torch.testing.assert_close(whole, made.encoder(stream), atol=1e-5, rtol=0)
+        for groups in (1, 2, 5, 9, 11):
             frames = 4 * groups
-            other = torch.cat([stream[:, :frames], video(24 - frames, size, seed=groups + 5)], 1)
-            assert torch.equal(made.encoder(other)[:, :groups], whole[:, :groups])
-            alone = made.encoder(stream[:, :frames])
-            assert torch.allclose(alone, whole[:, :groups], atol=1e-6)
-            assert torch.equal(made.codes(stream[:, :frames]), made.codes(stream)[:, :groups])
+            other = torch.cat([stream[:, :frames], video(48 - frames, size, seed=groups + 5)], 1)
+            for clip in (other, stream[:, :frames]):
+                assert torch.equal(
+                    made.encoder.steadily(clip, chunk=3)[:, :groups], whole[:, :groups]
+                )
+                assert torch.equal(made.codes(clip)[:, :groups], codes[:, :groups])
+
+
+def test_the_encoder_sees_as_far_back_as_is_told() -> None:
+    for shape in (CAUSAL, SHAPES["half"]):
+        made, frames = net(shape), 20 * shape.stride
+        stream = video(frames, (8, 8)).requires_grad_()
+        last = made.encoder(stream)[:, -1].sum()
+        (grad,) = torch.autograd.grad(last, stream)
+        first = int(grad.abs().sum((0, 2, 3, 4)).nonzero()[0])
+        assert 19 - shape.sight == first // shape.stride
 
 
 def test_one_that_is_not_causal_does_know() -> None:

@@ -40,7 +40,7 @@ class SharpTraining:
     def __init__(
         self, net: VQVideo, critics: Sequence[ClipCritic], sharpness: Sharpness | None = None
     ) -> None:
-        self.net, self.critics = net, nn.ModuleList(critics)
+        self.net, self.critics, self._judges = net, nn.ModuleList(critics), tuple(critics)
         self.sharpness = sharpness or Sharpness()
         self.nets = nn.ModuleDict({"codec": net, "critics": self.critics})
 
@@ -56,7 +56,7 @@ class SharpTraining:
         zero = truth.new_zeros(len(truth))
         fool, judging, match = zero, zero, truth.new_zeros(())
         times = torch.arange(truth.shape[1], device=truth.device)
-        for critic in self.critics:
+        for critic in self._judges:
             fooled, judged = hinge(critic(truth, times), critic(made, times))
             fool, judging = fool + fooled, judging + judged
             pairs = list(zip(critic.features(truth), critic.features(made), strict=True))

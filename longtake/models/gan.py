@@ -20,6 +20,7 @@ from longtake.errors import FitError, InputError, nearest
 from longtake.keys import fingerprint
 from longtake.models.picking import uniform
 from longtake.nets.adversarial import GAMES, steepness
+from longtake.nets.critics import Critic
 from longtake.nets.synthesis import Generator
 
 Augment = Callable[[Tensor, Tensor], Tensor]  # frames (b, t, c, h, w), chance (b, 4) -> frames
@@ -55,7 +56,7 @@ class GANModel:
     def __init__(
         self,
         generator: Generator,
-        critics: Sequence[nn.Module],
+        critics: Sequence[Critic],
         spec: ClipSpec,
         truncation: float = 1.0,
         playing: Playing | None = None,
@@ -65,7 +66,7 @@ class GANModel:
         told = "any" if generator.observer is not None else "none"
         self.spec = dataclasses.replace(spec, observes=told)
         self.generator, self.truncation, self.playing = generator, truncation, playing or Playing()
-        self.critics = nn.ModuleList(critics)
+        self.critics, self._judges = nn.ModuleList(critics), tuple(critics)
         self.nets = nn.ModuleDict({"generator": generator, "critics": self.critics})
 
     @property
@@ -138,7 +139,7 @@ class GANModel:
         play, styles = self.playing, self.styles(request, truncation=1.0)
         whole = truth if request.observed is None else Clip.join([request.observed, truth])
         named = {"generator": torch.zeros(()), "critic": torch.zeros(())}
-        for number, critic in enumerate(self.critics):
+        for number, critic in enumerate(self._judges):
             at = self._looked_at(request, whole.at, critic.frames, number)
             made, real = self._clip(request, styles, at), whole.pick(at).frames.to(styles)
             if play.augment is not None:

@@ -77,6 +77,17 @@ class VideoShape:
             )  # of `Enlarge`, and of the decoder's first filter
         return -first, last
 
+    @cached_property
+    def sight(self) -> int:
+        """Latent frames of the past that the encoder of a causal shape sees beside the one it makes."""
+        first, back = 0, self.taps - 1
+        for halved in (*reversed(self.halves_time), None):
+            first -= 2 * self.blocks * back
+            if halved is not None:
+                first = 2 * first - 1 if halved else first - back
+        first -= back  # the encoder's first filter
+        return -(first // self.stride)
+
 
 class SpaceTimeConv(nn.Conv3d):
     """A filter of (taps, 3, 3) whose result has its input's size, divided by `stride` (t, h, w)."""
@@ -117,6 +128,7 @@ class VideoEncoder(nn.Module):
 
     def __init__(self, shape: VideoShape, out: int) -> None:
         super().__init__()
+        self.shape = shape
         layers: list[nn.Module] = [SpaceTimeConv(3, shape.widths[0], shape)]
         for level, width in enumerate(shape.widths):
             layers += [VideoBlock(width, shape) for _ in range(shape.blocks)]
@@ -132,6 +144,25 @@ class VideoEncoder(nn.Module):
         """(b, t, 3, h, w) in [-1, 1] -> (b, s, out, h/down, w/down); t a multiple of stride."""
         found: Tensor = self.leave(self.body(video.transpose(1, 2)))
         return found.transpose(1, 2)
+
+    def steadily(self, video: Tensor, chunk: int = 8) -> Tensor:
+        """The same in chunks of so many latent frames, in bounded memory; causal shapes to the last bit.
+
+        A filter's rounding depends on how much it is given, so every chunk is given as much: the last
+        one is filled up with its last frame, which none before it can see.
+        """
+        shape, stride = self.shape, self.shape.stride
+        if not shape.causal:
+            return self(video)
+        count = video.shape[1] // stride
+        fill = -count % chunk * stride
+        video = torch.cat([video, video[:, -1:].expand(-1, fill, -1, -1, -1)], 1)
+        found = []
+        for start in range(0, count, chunk):
+            before = min(start, shape.sight)
+            part = video[:, (start - before) * stride : (start + chunk) * stride]
+            found.append(self(part)[:, before:])
+        return torch.cat(found, 1)[:, :count]
 
 
 class Enlarge(nn.Module):
@@ -188,7 +219,8 @@ class _Posterior(nn.Module):
             last.bias[shape.channels :] = -6.0
 
     def forward(self, video: Tensor) -> tuple[Tensor, Tensor]:
-        mean, logvar = self.body(video).float().chunk(2, dim=2)
+        body = self.body if self.training else self.body.steadily
+        mean, logvar = body(video).float().chunk(2, dim=2)
         return mean, logvar.clamp(-12, 4)
 
 
@@ -216,7 +248,7 @@ class VQVideo(nn.Module):
 
     def codes(self, video: Tensor) -> Tensor:
         """(b, t, 3, h, w) in [-1, 1] -> whole numbers (b, s, h/down, w/down)."""
-        return self.quantiser.codes(self.encoder(video).movedim(2, -1))
+        return self.quantiser.codes(self.encoder.steadily(video).movedim(2, -1))
 
     def made(self, codes: Tensor) -> Tensor:
         """(b, s, h/down, w/down) -> (b, s*stride, 3, h, w), about [-1, 1]."""

@@ -23,6 +23,16 @@ class CriticShape:
     widths: tuple[int, ...] = (32, 32, 64, 64)
 
 
+class Critic(nn.Module):
+    """What all critics have."""
+
+    frames: int | None
+
+    def forward(self, frames: Tensor, times: Tensor) -> Tensor:
+        """frames (b, t, c, h, w) at `times` (t,) in seconds -> (b,); higher is more real."""
+        raise NotImplementedError
+
+
 class _Down(nn.Module):
     """Two filters and half the size, residual (Karras et al. 2020, StyleGAN2, figure 7c)."""
 
@@ -49,10 +59,10 @@ def _pooled(x: Tensor) -> Tensor:
     return torch.cat([x.mean((2, 3)), (x.square().mean((2, 3)) + 1e-8).sqrt()], 1)
 
 
-class FrameCritic(nn.Module):
+class FrameCritic(Critic):
     """One frame, whenever it is."""
 
-    frames: int | None = 1
+    frames = 1
 
     def __init__(self, shape: CriticShape) -> None:
         super().__init__()
@@ -66,10 +76,10 @@ class FrameCritic(nn.Module):
         return scores.view(b, t).mean(1)
 
 
-class PairCritic(nn.Module):
+class PairCritic(Critic):
     """Two frames and the seconds between them as one picture of 2c + 1 channels (DIGAN, section 3.3)."""
 
-    frames: int | None = 2
+    frames = 2
 
     def __init__(self, shape: CriticShape) -> None:
         super().__init__()
@@ -82,7 +92,7 @@ class PairCritic(nn.Module):
         return self.score(_pooled(self.trunk(pair)))[:, 0]
 
 
-class SparseCritic(nn.Module):
+class SparseCritic(Critic):
     """Few frames at any times: each through the same trunk, joined on channels, then judged for its gaps.
 
     The score is a product of features with an embedding of the times between frames, so that a
@@ -93,7 +103,7 @@ class SparseCritic(nn.Module):
         super().__init__()
         if frames < 2:
             raise ValueError(f"{frames} frames; try 2 or more, or FrameCritic")
-        self.frames: int | None = frames
+        self.frames = frames
         last = shape.widths[-1]
         self.trunk = trunk(shape.channels, shape.widths[:-1])
         self.join = _Down(frames * shape.widths[-2], last)
@@ -110,13 +120,13 @@ class SparseCritic(nn.Module):
         return (found * gaps).sum(1) / found.shape[1] ** 0.5
 
 
-class ClipCritic(nn.Module):
+class ClipCritic(Critic):
     """All frames, patch by patch, the score their mean (Isola et al. 2017, section 3.2.2).
 
     taps: in time; 3 judges motion as well (TATS, Ge et al. 2022, section 3.1), 1 pictures alone.
     """
 
-    frames: int | None = None
+    frames = None
 
     def __init__(self, shape: CriticShape, taps: int = 3) -> None:
         super().__init__()

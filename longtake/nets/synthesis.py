@@ -46,8 +46,9 @@ class StyleMapping(nn.Module):
 
     def __init__(self, width: int, layers: int = 3) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(layers))
-        for layer in self.layers:  # as wide at the end as the noise is: else all films begin alike
+        made = [nn.Linear(width, width) for _ in range(layers)]
+        self.layers = nn.ModuleList(made)
+        for layer in made:  # as wide at the end as the noise is: else all films begin alike
             nn.init.normal_(layer.weight, std=width**-0.5)
             nn.init.zeros_(layer.bias)
         self.register_buffer("mean", torch.zeros(width))
@@ -172,14 +173,13 @@ class PicturePainter(nn.Module):
         x = x + self.move(motion)[:, :, None, None]
         x = x if seen is None else x + seen
         code = torch.cat([style, motion], 1)
-        total = None
+        total = x.new_zeros(())
         for level, (mix, colour) in enumerate(zip(self.filters, self.colours, strict=True)):
             if level:
                 x = F.interpolate(x, scale_factor=2.0, mode="bilinear")
                 total = F.interpolate(total, scale_factor=2.0, mode="bilinear")
             x = F.leaky_relu(mix(x, code), 0.2) * math.sqrt(2)
-            total = colour(x, code) if total is None else total + colour(x, code)
-        assert total is not None
+            total = total + colour(x, code)
         return total
 
 

@@ -9,6 +9,7 @@ also name both).
 from __future__ import annotations
 
 import dataclasses
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -50,16 +51,21 @@ class TokenShape:
                 raise ValueError(f"{name} of {len(row)} axes; try {self.axes} numbers")
         shares(self.head // 2, self.axes)
 
-    def turns(self, places: Tensor) -> Tensor:
-        """(b, n, axes) places -> (b, n, head/2) rotary angles."""
-        rates = []
+    @cached_property
+    def rates(self) -> tuple[Tensor, ...]:
+        """Radians a place of every rotary pair, axis by axis."""
+        found = []
         for axis, pairs in enumerate(shares(self.head // 2, self.axes)):
             far = self.stretch[axis]
             if self.learned:
-                rates.append(by_parts(pairs, self.base, far, self.learned[axis]))
+                found.append(by_parts(pairs, self.base, far, self.learned[axis]))
             else:
-                rates.append(frequencies(pairs, self.base, far))
-        return angles(places, rates)
+                found.append(frequencies(pairs, self.base, far))
+        return tuple(found)
+
+    def turns(self, places: Tensor) -> Tensor:
+        """(b, n, axes) places -> (b, n, head/2) rotary angles."""
+        return angles(places, self.rates)
 
 
 class Memory:
