@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from longtake import __version__
 from longtake.brief import Brief, Options, is_endless, job_of, read_brief, used_files
-from longtake.brief.notes import asked_of
+from longtake.brief.notes import asked_of, remembered
+from longtake.brief.redo import check_redo
 from longtake.brief.systems import load_system, make_system
 from longtake.engine.job import Job
 from longtake.engine.manifest import Witness, manifest_path, write_manifest
@@ -154,7 +155,8 @@ def stream(
     used, endless = used_files(brief, options), is_endless(brief, options)
     check_places(out, audio=audio, sheet=sheet, used=used, endless=endless)
     folder = run_folder(out, run)
-    return written(order_of(brief, options, run=folder, executor=executor), out, audio, sheet)
+    order = order_of(brief, options, run=folder, executor=executor, film=out)
+    return written(order, out, audio, sheet)
 
 
 def plan(
@@ -185,21 +187,35 @@ def score(
     *,
     reference: str | None = None,
     metrics: Sequence[str] = (),
+    features: str = "",
 ) -> Mapping[str, Score]:
-    """Scores by metric name, each carrying its protocol."""
+    """Scores by metric name, each carrying its protocol; of several films by `NAME:metric`.
+
+    reference: "sky" for the built-in world, or a video. features: what `fvd` and `kvd` look through,
+    NAME or NAME=FILE as in `longtake.metrics.find_extractor`; the built-in ones unless given.
+    """
     from longtake.metrics import score as measured
 
     many = [films] if isinstance(films, (Take, str, os.PathLike)) else list(films)
-    return measured(many, reference=reference, metrics=tuple(metrics))
+    return measured(many, reference=reference, metrics=tuple(metrics), features=features)
 
 
 def order_of(
-    brief: Brief, options: Options, *, run: str | os.PathLike[str] | None, executor: str
+    brief: Brief,
+    options: Options,
+    *,
+    run: str | os.PathLike[str] | None,
+    executor: str,
+    film: str | os.PathLike[str] | None = None,
 ) -> Order:
-    """Everything needed to make a film, checked to the last weight; nothing is written."""
+    """Everything needed to make a film, checked to the last weight; nothing is written.
+
+    film: where it goes, and where its manifest tells in what it has been redone.
+    """
     from longtake.engine import executor_of
 
     brief = read_brief(brief, options) or brief
+    options = remembered(brief, options, film)
     job = job_of(brief, options)
     model = options.get("model", "")
     asked = {
@@ -214,6 +230,7 @@ def order_of(
     store = store_of(job, None if run is None else Path(run))
     hands = executor_of(executor, functools.partial(make_system, asked))
     check_fit(job)
+    check_redo(job, store, options, "memory" if run is None else os.fspath(run))
     _check_device(job)
     _check_parts(job)
     return Order(job, store, hands, brief, options)
@@ -386,6 +403,8 @@ def written(
             elif type(item).__name__ == "Done":
                 last = item
             else:
+                if witness is not None and type(item).__name__ == "Chosen":
+                    job = witness.choose(item.take)
                 yield item
     if witness is not None:
         asked = asked_of(job, order.brief, order.options, film.parent)

@@ -82,7 +82,7 @@ def test_frames_come_in_film_order_whatever_is_written_first() -> None:
     job = toy_job(300, scheme=Tree())
     reads = []
 
-    def read(stage: int, indices: tuple[int, ...]) -> Clip:
+    def read(stage: int, indices: tuple[int, ...], view: object = None) -> Clip:
         reads.append(indices)
         return Clip(torch.zeros(1, len(indices), 3, 4, 8), indices)
 

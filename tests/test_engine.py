@@ -219,6 +219,23 @@ def test_explain_names_what_changed_and_the_ancestry() -> None:
         explain(store, 12)
 
 
+def test_the_journal_names_every_clip_before_it_is_stored() -> None:
+    class Stopping(Memory):
+        def put(self, key: str, clip: Clip) -> None:
+            super().put(key, clip)
+            if len(self.clips) == 5:
+                raise KeyboardInterrupt
+
+    store = Stopping()
+    with pytest.raises(KeyboardInterrupt):
+        made(toy_job(None), store)  # endless: `gc` has nothing but the journal to go by
+    assert len(store.clips) == 5 and set(store.clips) <= {line["key"] for line in store.records()}
+    job, film = toy_job(60), Memory()
+    film.record(dict(next(store.records())))  # a line without its clip, as of a stop in between
+    *steps, _ = plan_lines(job, film)
+    assert steps[0]["why"] == "missing" and made(job, film)[1][-1]["ran"] == len(steps)
+
+
 def test_memory_stays_flat_over_six_thousand_frames(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ import click
 from longtake.brief import Brief, Options, job_of
 from longtake.brief.notes import kept_model, kept_pins, moved_pins
 from longtake.cli.base import Voice, verb
-from longtake.engine.job import Job
+from longtake.engine.job import Job, Keys
+from longtake.engine.repair import settled
 from longtake.engine.store import ENDLESS, Folder
 from longtake.errors import InputError, PlanError, nearest
 
@@ -42,6 +45,9 @@ def explain(voice: Voice, run: Path, step: int) -> None:
         "writes": " ".join(map(str, found["targets"])),
         "observed": seen or "nothing",
         "seed": found["seed"],
+        **({"take": found["take"]} if "take" in found else {}),
+        "attempt": " ".join(filter(None, (str(found["attempt"]), found["faults"]))),
+        "scores": ", ".join(f"{n} {s:.2f}" for n, s in found["scores"].items()) or "none",
         "prompts": "; ".join(map(str, found["prompts"])) or "none",
         "seconds": "unknown" if found["seconds"] is None else f"{found['seconds']:.2f}",
         "ancestry": f"{ancestry['depth']} calls in a row, {len(ancestry['steps'])} steps behind it",
@@ -145,13 +151,24 @@ def _needed(run: Path, name: str, film: dict[str, Any], store: Folder) -> set[st
 def keys_of(job: Job, store: Folder) -> set[str]:
     """Keys of a job's steps and of its given clips."""
     try:
-        needed = {key.key for key in job.keys}
+        needed = set()
+        for part in (job, *with_all_takes(job)):
+            keys = Keys(part, settled(part, store))
+            needed |= {keys.take(call).key for call in part.calls}
     except PlanError:  # it has no end, or chooses as it runs: the journal knows what was made
         needed = {line["key"] for line in store.records()}
     for stage in range(len(job.system.stages)):
         pieces = (*job.pieces.values(), *job.source_pieces.values())
         needed |= {job.piece_key(piece, stage) for piece in pieces}
     return needed
+
+
+def with_all_takes(job: Job) -> Iterator[Job]:
+    """A job for every stretch that was made again, with all the takes of it: any may yet be chosen."""
+    for number, redo in enumerate(job.redone):
+        takes = tuple(range(1, redo.made + 1))
+        redone = (*job.redone[:number], dataclasses.replace(redo, takes=takes, pick=None))
+        yield dataclasses.replace(job, redone=redone)
 
 
 def _size(store: Folder, key: str) -> int:

@@ -1,16 +1,21 @@
-"""Latents to film frames: fixed windows per take, handed over in film order once whole."""
+"""Latents to film frames: fixed windows per take, handed over in film order once whole.
+
+Of a stretch that was made again only its own frames are decoded anew: outside it the film keeps what
+the latents of before decode to, to the bit.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Protocol
 
 from longtake.clip import Clip, Codec
 from longtake.engine.events import Decoded, Event
 from longtake.engine.heap import trim
 from longtake.engine.job import Job
+from longtake.engine.redo import Part, View
 from longtake.steps import Indices, Take
 
 if TYPE_CHECKING:
@@ -74,26 +79,36 @@ def showing(job: Job, only: tuple[int, int] | None) -> Iterator[Window]:
             return
 
 
-class Reel:
-    """Decodes the last stage's frames as their indices are written; `read` fetches clips."""
+class Read(Protocol):
+    """Fetches frames of a stage, as seen."""
 
-    def __init__(
-        self,
-        job: Job,
-        read: Callable[[int, Indices], Clip],
-        only: tuple[int, int] | None = None,
-    ) -> None:
+    def __call__(self, stage: int, indices: Indices, view: View | None = None) -> Clip: ...
+
+
+class Reel:
+    """Decodes the last stage's frames as their indices are written; `read` fetches clips.
+
+    Frames of stretches that are made again wait for `settle`.
+    """
+
+    def __init__(self, job: Job, read: Read, only: tuple[int, int] | None = None) -> None:
         self._job, self._read, self._only = job, read, only
         self._stage = len(job.system.stages) - 1
         self._codec = job.system.stages[-1].codec
         self._windows = showing(job, only)
         self._next = next(self._windows, None)
         self._written: set[int] = set()
+        self._take: int | None = None
+        self._settled = not job.redone
 
     @property
     def over(self) -> bool:
         """Whether every frame has been handed over."""
         return self._next is None
+
+    def settle(self, take: int) -> None:
+        """All takes are made, and of the last stretch this one was chosen."""
+        self._take, self._settled = take, True
 
     def land(self, indices: Indices = (), stage: int = -1) -> Iterator[Frames | Event]:
         """Frames that became whole now that `indices` of a stage are written."""
@@ -101,13 +116,27 @@ class Reel:
             self._written.update(indices)
         while self._next is not None and self._is_whole(self._next):
             window = self._next
-            latents = self._read(self._stage, window.reads)
-            frames = self._trimmed(develop(self._codec.made, latents, window, self._job))
+            frames = self._trimmed(self._developed(window))
             self._next = next(self._windows, None)
             self._forget(window)
             yield frames
             yield Decoded((frames.first, frames.first + len(frames.pixels)))
             trim()
+
+    def _developed(self, window: Window) -> Frames:
+        """A window's frames as first made, and over them those of every redo in their order."""
+        frames = self._decoded(window)
+        for number, parts in enumerate(self._job.layers.parts):
+            for part in parts:
+                if part.free and _touches(window, self._job, part.frames):
+                    last = number + 1 == len(self._job.redone)
+                    view = self._job.layers.film(number + 1, self._take if last else None)
+                    frames = laid_over(frames, self._decoded(window, view), part)
+        return frames
+
+    def _decoded(self, window: Window, view: View | None = None) -> Frames:
+        latents = self._read(self._stage, window.reads, view)
+        return develop(self._codec.made, latents, window, self._job)
 
     def _trimmed(self, frames: Frames) -> Frames:
         if self._only is None:
@@ -117,7 +146,11 @@ class Reel:
         return Frames(first, frames.pixels[first - frames.first : end - frames.first])
 
     def _is_whole(self, window: Window) -> bool:
-        given = self._job.given_indices
+        job, given = self._job, self._job.given_indices
+        if not self._settled and any(
+            _touches(window, job, part.frames) for parts in job.layers.parts for part in parts
+        ):
+            return False
         return all(index in self._written or index in given for index in window.reads)
 
     def _forget(self, window: Window) -> None:
@@ -136,6 +169,26 @@ def develop(codec: Codec, latents: Clip, window: Window, job: Job) -> Frames:
     begin, end = shown(job, window)
     video = video[begin - low : end - low]
     return Frames(begin, _fitted(video, job.canvas, job.size))
+
+
+def laid_over(below: Frames, above: Frames, part: Part) -> Frames:
+    """A window's frames with those of a part of a stretch decoded anew, cross-faded beside its pins."""
+    import torch
+
+    first = max(part.frames[0], below.first)
+    end = min(part.frames[1], below.first + len(below.pixels))
+    here = slice(first - below.first, end - below.first)
+    weights = torch.tensor(part.weights()[first - part.frames[0] : end - part.frames[0]])
+    weights = weights[:, None, None, None]
+    pixels = below.pixels.clone()
+    mixed = (1 - weights) * below.pixels[here] + weights * above.pixels[here]
+    pixels[here] = mixed.round().to(torch.uint8)
+    return Frames(below.first, pixels)
+
+
+def _touches(window: Window, job: Job, frames: tuple[int, int]) -> bool:
+    first, end = shown(job, window)
+    return first < frames[1] and frames[0] < end
 
 
 def _fitted(video: Tensor, canvas: tuple[int, int], size: tuple[int, int]) -> Tensor:
