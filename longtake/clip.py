@@ -113,6 +113,7 @@ class ClipSpec:
     window: most frames in a call. frame: shape of a frame, None where any size goes.
     observes: "none", "first", "ends", "past" or "any". tracks: control tracks it reads and their width.
     fingerprint: of weights, sampler settings and code version: changes when pixels may.
+    codes: frames are whole numbers (torch.int64) below it; 0: real numbers.
     """
 
     window: int
@@ -120,6 +121,7 @@ class ClipSpec:
     fingerprint: str
     observes: str = "any"
     tracks: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    codes: int = 0
 
 
 class ClipModel(Protocol):
@@ -152,6 +154,7 @@ class CodecSpec:
 
     channels and down: a latent frame is (channels, ceil(h/down), ceil(w/down)). stride: video frames in a latent frame.
     context: latent frames the decoder wants on each side of those it decodes.
+    codes: as in `ClipSpec`.
     """
 
     channels: int
@@ -159,6 +162,7 @@ class CodecSpec:
     stride: int
     context: tuple[int, int]
     fingerprint: str
+    codes: int = 0
 
 
 class Codec(Protocol):

@@ -86,6 +86,15 @@ class Stage:
                     f"the model speaks {channels} channels, the codec {self.codec.spec.channels}",
                     f"role {role}",
                 )
+            if model.spec.codes != self.codec.spec.codes:
+                told = " and ".join(
+                    f"{who} {f'one of {spec.codes} codes' if spec.codes else 'real numbers'}"
+                    for who, spec in (
+                        ("the model speaks", model.spec),
+                        ("the codec", self.codec.spec),
+                    )
+                )
+                raise FitError(told, f"role {role}", f"codes={self.codec.spec.codes}")
 
     def model(self, role: str) -> ModelPart:
         """The model of a role; a single model serves every role."""
