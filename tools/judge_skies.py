@@ -20,6 +20,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any, Protocol
 
 import click
@@ -352,7 +353,7 @@ def reference(desk: Desk, moment: Moment, takes: int = 24, seconds: float = 8.0)
 
 def photo(desk: Desk, limit: int = 4) -> Iterator[dict[str, Any]]:
     """Films that begin with a picture, and films between two clips."""
-    nearness, ratios, cells = [], [], []
+    nearness, ratios, kept, sharp, cells = [], [], [], [], []
     for n in range(limit):
         moment = draw_moment(desk.rng(300 + n))
         told = desk.said(moment, 300 + n, tuple(ATTRIBUTES))
@@ -361,16 +362,34 @@ def photo(desk: Desk, limit: int = 4) -> Iterator[dict[str, Any]]:
         path = desk.out / f"photo-{n}.png"
         write_image(truth[0], path)
         path = desk.photos[n % len(desk.photos)] if desk.photos else path
-        pinned = dataclasses.replace(own, pins=(Pin(0.0, str(path), "image"),))
+        pinned = dataclasses.replace(own, seconds=12.0, pins=(Pin(0.0, str(path), "image"),))
         frames = gathered(desk.maker.film([pinned], 300 + n))
         fitted = read_image(path, size=desk.size)
         nearness.append(psnr(frames[0], fitted))
+        kept.append(_alike(frames[-1], frames[0]))
+        sharp.append(_detail(frames[-1]) / _detail(frames[0]))
         ratio, between = _linked(desk, own, truth, n)
         ratios.append(ratio)
-        cells += [fitted, frames[0], frames[-1], *between]
-    contact_sheet(cells, desk.out / "photo.png", columns=9)
+        cells += [fitted, *frames[:: len(frames) // 4][:5], *between]
+    contact_sheet(cells, desk.out / "photo.png", columns=12)
     yield row("photo", "PSNR of first frame, worst", min(nearness), limit, each=nearness)
+    yield row(
+        "photo", "land after 12 s like that of the picture, worst", min(kept), limit, each=kept
+    )
+    yield row("photo", "detail after 12 s over the picture's", median(sharp), limit, each=sharp)
     yield row("photo", "largest jump near a join over inside", max(ratios), limit, each=ratios)
+
+
+def _alike(a: Tensor, b: Tensor) -> float:
+    """Correlation of the lowest thirds of two frames (3, h, w): where photographs have their land."""
+    low = a.shape[1] * 2 // 3
+    return float(torch.corrcoef(torch.stack([f[:, low:].float().flatten() for f in (a, b)]))[0, 1])
+
+
+def _detail(frame: Tensor) -> float:
+    """Mean difference of neighbours in a frame (3, h, w)."""
+    values = frame.float()
+    return float(values.diff(dim=1).abs().mean() + values.diff(dim=2).abs().mean())
 
 
 def _linked(desk: Desk, own: Told, truth: Tensor, n: int) -> tuple[float, list[Tensor]]:

@@ -23,7 +23,7 @@ LONGEST = 16  # latent frames of a clip
 HORIZON = 240  # latent frames a take of the world spans: 96 s
 GAP = 5  # frames from one key to the next, both counted, as schemes fill them in
 LENGTHS = {1: 0.25, 5: 0.12, 6: 0.18, 8: 0.07, 12: 0.08, 16: 0.3}  # share of steps by clip length
-SHARES = {"sky": 0.8, "picture": 0.16, "shots": 0.04}  # of steps on clips, by kind of take
+SHARES = {"sky": 0.64, "picture": 0.32, "shots": 0.04}  # of steps on clips, by kind of take
 RUNS, SPREAD = (24, 12), 28  # latent frames kept of a take: two unbroken runs, and others far apart
 
 
@@ -109,7 +109,7 @@ class Latents:
             take = int(rng.integers(len(shard["at"])))
             picked, seen = pick(rng, shard["at"][take].tolist(), t)
             observed = torch.from_numpy(seen)
-            if kind != "sky" and (not observed.any() or rng.random() < 0.25):
+            if kind != "sky" and (not observed.any() or rng.random() < 0.4):
                 observed = torch.arange(t) == 0  # as when a photograph begins a film
             rows.append(
                 (
