@@ -7,8 +7,9 @@ from longtake.cli.doctor import doctor
 from longtake.cli.film import generate, plan
 from longtake.cli.runs import explain, gc
 from longtake.cli.shelf import systems
+from longtake.cli.studio import studio
 from longtake.cli.verify import verify
-from longtake.cli.work import prove, score, studio, train
+from longtake.cli.work import prove, score, train
 from longtake.cli.worlds import data
 
 __all__ = ["cli", "main"]
