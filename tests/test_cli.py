@@ -164,7 +164,7 @@ def test_an_edited_shot_renders_its_take_again_and_no_other() -> None:
         (("data", "render", "skj", "--out", "a.mp4"), "unknown world 'skj' (worlds); try sky"),
         (("data", "render", "sky", "--out", "a.mp4", "--truth", "t.csv"), "truth is written as"),
         (("prove", "x"), "'prove' is not part of this version (longtake); try"),
-        (("studio",), "'studio' is not part of this version (longtake); try"),
+        (("studio", "--host", "0.0.0.0"), "without a token (--host 0.0.0.0); try --token"),
         (("verify", "film.mp4"), "no such file (film.mp4); try"),
         (("train", TOY), "cannot be trained (longtake train); try"),
     ],

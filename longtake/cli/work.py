@@ -69,10 +69,3 @@ def _trainable(name: str) -> str:
 def prove(voice: Voice, names: tuple[str, ...], seed: str | None, scale: str | None) -> None:
     """Check a published system's claim by experiment. Not part of this version."""
     absent("'prove'", "longtake systems")
-
-
-@verb("studio", ("longtake studio", "longtake studio --port 8000"))
-@click.option("--port", metavar="N", help="Where to listen.")
-def studio(voice: Voice, port: str | None) -> None:
-    """Serve the web page. Not part of this version."""
-    absent("'studio'", "longtake generate")
