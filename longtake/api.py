@@ -380,21 +380,36 @@ def written(
 
     Then its manifest stands beside it.
     """
+    from longtake.engine.lane import Lane
     from longtake.video import VideoWriter
+    from longtake.video.files import STDOUT
 
     began, job, last, sheeted = time.monotonic(), order.job, None, _Sheet(order.job)
     film, witness = Path(out), Witness(order.job) if _has_manifest(out) else None
     endless = job.frames is None
+
+    def see(item: Any) -> None:
+        """Frames into all that is made of them."""
+        writer.write(item.pixels)
+        if witness is not None:
+            witness.see(item)
+        if sheet is not None:
+            sheeted.see(item.first, item.pixels)
+
     with ExitStack() as stack:
         writer = VideoWriter(out, size=job.size, fps=job.fps, audio=audio, endless=endless)
         stack.enter_context(writer)
+        lane = stack.enter_context(Lane[None]("encode", room=1))
+        # what may wait for a reader or a viewer's clock stays where Ctrl-C ends it
+        beside = not endless and os.fspath(out) != STDOUT
         for item in _rendered(order, None if witness is None else witness.settle):
             if _is_frames(item):
-                writer.write(item.pixels)
-                if witness is not None:
-                    witness.see(item)
-                if sheet is not None:
-                    sheeted.see(item.first, item.pixels)
+                if not beside:
+                    see(item)
+                    continue
+                if not lane.room:
+                    lane.take()
+                lane.give(functools.partial(see, item))
             elif type(item).__name__ == "Done":
                 last = item
             else:

@@ -12,7 +12,8 @@ import re
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from longtake.clip import Clip, ClipModel, ClipRequest, SamplesBatches
@@ -246,13 +247,19 @@ def answer(model: ClipModel, requests: Sequence[ClipRequest], where: str) -> lis
     """A model's clips on the CPU; MachineError when memory does not suffice."""
     import torch
 
+    with enough_memory(where), torch.no_grad():
+        if len(requests) > 1 and isinstance(model, SamplesBatches):
+            clips = model.sample_batch(requests)
+        else:
+            clips = [model.sample(request) for request in requests]
+        return [_home(clip) for clip in clips]
+
+
+@contextmanager
+def enough_memory(where: str) -> Iterator[None]:
+    """MachineError when memory does not suffice, a GPU's or the machine's."""
     try:
-        with torch.no_grad():
-            if len(requests) > 1 and isinstance(model, SamplesBatches):
-                clips = model.sample_batch(requests)
-            else:
-                clips = [model.sample(request) for request in requests]
-            return [_home(clip) for clip in clips]
+        yield
     except (MemoryError, RuntimeError) as error:
         if _is_memory(error):
             hint = "a smaller --size or another --device"
