@@ -94,6 +94,8 @@ def render(
                 yield from landed(call)
             if orders:
                 result = executor.wait()
+                for loss in result.lost:
+                    yield Repaired(result.number, f"a worker was lost ({loss})")
                 order, fault = desk.keep(orders[result.number], result)
                 if fault:
                     orders[result.number] = order
