@@ -28,11 +28,14 @@ class Actor:
 class Ray:
     """Workers on a Ray cluster, each with a system of its own and as many threads as this process has.
 
-    address: of the cluster ("": one on this machine). gpu: workers hold a GPU each.
+    address: of the cluster ("": one on this machine). gpu: workers hold a GPU each. most: at most so
+    many workers, however large the cluster.
     A worker that dies or hangs is replaced and its step begun again, once.
     """
 
-    def __init__(self, address: str, make: Make, *, gpu: bool = False) -> None:
+    def __init__(
+        self, address: str, make: Make, *, gpu: bool = False, most: int | None = None
+    ) -> None:
         try:
             ray = importlib.import_module("ray")
         except ImportError:
@@ -44,7 +47,8 @@ class Ray:
             except (ConnectionError, ValueError) as error:
                 raise MachineError("no Ray cluster answers", address, "ray") from error
         self._make, self._gpu, self._losses = make, gpu, Losses()
-        self._cores, self._size = self._shares()
+        self._cores, size = self._shares()
+        self._size = size if most is None else min(size, most)
         self._idle: list[Any] = []
         self._busy: dict[Any, Actor] = {}
 
