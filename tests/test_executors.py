@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,7 @@ from longtake.engine import (
     Processes,
     Ray,
     Serial,
+    Task,
     executor_of,
     render,
 )
@@ -113,6 +115,21 @@ def test_the_step_of_a_worker_that_dies_or_hangs_is_begun_again(
         {"event": "repaired", "step": 2, "why": f"a worker was lost ({why})", "attempt": 0}
     ]
     assert count(events, "finished") == len(job.calls)
+
+
+def test_ctrl_c_while_a_worker_starts_is_not_its_affair(monkeypatch: pytest.MonkeyPatch) -> None:
+    job, executor = toy_job(60), Processes(1, toy_system)
+    submit = executor.submit
+
+    def disturbed(task: Task) -> None:
+        submit(task)
+        process = executor._busy[0].process.pid
+        assert process is not None
+        os.kill(process, signal.SIGINT)
+
+    monkeypatch.setattr(executor, "submit", disturbed)
+    _, events = made(job, Memory(), executor)
+    assert events[-1]["ran"] == len(job.calls) and count(events, "repaired") == 0
 
 
 def test_a_worker_that_died_without_work_is_replaced() -> None:

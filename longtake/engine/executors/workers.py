@@ -6,6 +6,9 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
 from longtake.engine.executors.here import Result, Task
@@ -101,7 +104,8 @@ class Worker:
             args=(theirs, make, torch.get_num_threads(), self._used, os.getpid()),
             daemon=True,
         )
-        self.process.start()
+        with _undisturbed():
+            self.process.start()
         theirs.close()
         self.task: Task | None = None
 
@@ -134,6 +138,23 @@ class Worker:
         self.pipe.close()
         self.process.kill()
         self.process.join(5)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Processes that are started here never hear of Ctrl-C, not even while they import things.
+
+    A terminal sends it to all. Here it is only put off, where ignoring it would lose one.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # it takes the mask away when it starts
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _work(pipe: Connection, make: Make, threads: int, used: Any, parent: int) -> None:
