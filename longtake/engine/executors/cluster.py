@@ -43,7 +43,7 @@ class Ray:
         self._ray: Any = ray
         if not ray.is_initialized():
             try:
-                ray.init(address=address or None, log_to_driver=False, include_dashboard=False)
+                ray.init(address=address or None, log_to_driver=False)
             except (ConnectionError, ValueError) as error:
                 raise MachineError("no Ray cluster answers", address, "ray") from error
         self._make, self._gpu, self._losses = make, gpu, Losses()
