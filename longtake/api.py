@@ -125,7 +125,8 @@ def generate(
 ) -> Take:
     """A film of a prompt or a storyboard, made while the Take is iterated or saved.
 
-    run: the folder of finished steps; without one they last as long as the Take. Of an endless film
+    run: the folder of finished steps, or a URL that fsspec knows (`s3://bucket/sea`); without one they
+    last as long as the Take. Of an endless film
     (`seconds=math.inf`) only those are kept that it may still read. Raises InputError at once for
     anything that cannot be made.
     """
@@ -172,7 +173,7 @@ def plan(
     from longtake.engine import plan_lines
 
     job = job_of(brief, options)
-    store = store_of(job, None if run is None else Path(run))
+    store = store_of(job, run)
     check_fit(job)
     return plan_lines(job, store)
 
@@ -227,8 +228,8 @@ def order_of(
     if isinstance(model, System) and not executor.startswith(("serial", "batched")):
         what = "a System in hand cannot be sent to other processes"
         raise InputError(what, f"executor {executor}", "a model's name or FILE.py:FUNCTION")
-    store = store_of(job, None if run is None else Path(run))
-    hands = executor_of(executor, functools.partial(make_system, asked))
+    store = store_of(job, run)
+    hands = executor_of(executor, functools.partial(make_system, asked), job.device)
     check_fit(job)
     check_redo(job, store, options, "memory" if run is None else os.fspath(run))
     _check_device(job)
@@ -238,14 +239,20 @@ def order_of(
 
 def run_folder(
     out: str | os.PathLike[str], run: str | os.PathLike[str] | None = None
-) -> Path | None:
+) -> Path | str | None:
     """Where finished steps live: as told, or beside the film, and never in the film's place.
 
-    None: in memory, for a film on stdout has nothing beside it.
+    A text: by URL. None: in memory, for a film on stdout has nothing beside it.
     """
+    from longtake.engine.bucket import is_url, path_of
     from longtake.video.files import STDOUT, segments_of
 
     place = Path(out)
+    if isinstance(run, str) and is_url(run):
+        local = path_of(run)
+        if local is None:
+            return run
+        run = local
     if os.fspath(out) == STDOUT:
         return None if run is None else Path(run)
     folder = Path(run) if run is not None else place.with_name(f"{place.stem or place.name}.run")
@@ -385,21 +392,36 @@ def written(
 
     Then its manifest stands beside it.
     """
+    from longtake.engine.lane import Lane
     from longtake.video import VideoWriter
+    from longtake.video.files import STDOUT
 
     began, job, last, sheeted = time.monotonic(), order.job, None, _Sheet(order.job)
     film, witness = Path(out), Witness(order.job) if _has_manifest(out) else None
     endless = job.frames is None
+
+    def see(item: Any) -> None:
+        """Frames into all that is made of them."""
+        writer.write(item.pixels)
+        if witness is not None:
+            witness.see(item)
+        if sheet is not None:
+            sheeted.see(item.first, item.pixels)
+
     with ExitStack() as stack:
         writer = VideoWriter(out, size=job.size, fps=job.fps, audio=audio, endless=endless)
         stack.enter_context(writer)
+        lane = stack.enter_context(Lane[None]("encode", room=1))
+        # what may wait for a reader or a viewer's clock stays where Ctrl-C ends it
+        beside = not endless and os.fspath(out) != STDOUT
         for item in _rendered(order, None if witness is None else witness.settle):
             if _is_frames(item):
-                writer.write(item.pixels)
-                if witness is not None:
-                    witness.see(item)
-                if sheet is not None:
-                    sheeted.see(item.first, item.pixels)
+                if not beside:
+                    see(item)
+                    continue
+                if not lane.room:
+                    lane.take()
+                lane.give(functools.partial(see, item))
             elif type(item).__name__ == "Done":
                 last = item
             else:

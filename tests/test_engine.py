@@ -79,7 +79,8 @@ def test_events_come_in_order_and_tell_all() -> None:
 
 def test_frames_land_before_the_film_is_made() -> None:
     kinds = [type(item).__name__ for item in render(toy_job(400), Memory(), Serial())]
-    assert kinds.index("Frames") < kinds.index("Finished") + 6
+    # two windows of two steps each may be under way, and the first needs a step more
+    assert kinds[: kinds.index("Frames")].count("Finished") <= 7
     assert kinds.index("Frames") < len(kinds) // 4
 
 

@@ -41,7 +41,11 @@ FILM_OPTIONS = (
         "FILE",
         f"The film: .mp4 .mkv .webm .gif .m3u8 (HLS), - (stdout), a PNG folder. [{OUT}]",
     ),
-    ("--run", "DIR", "Where finished steps live; if absent beside --out, for stdout in memory."),
+    (
+        "--run",
+        "DIR|URL",
+        "Where finished steps live; if absent beside --out, for stdout in memory.",
+    ),
     ("--executor", "KIND", "serial, batched[:N], processes:N or ray[:ADDRESS]. [serial]"),
     ("--device", "NAME", "cpu, cuda, cuda:1 or mps."),
     ("--audio", "FILE", "Sound for the film, cut at its end."),
@@ -189,7 +193,7 @@ def places_of(values: dict[str, Any]) -> dict[str, Any]:
     return {name: values[name] or defaults.get(name) for name in names}
 
 
-def _checked_folder(place: dict[str, Any], brief: str, options: Options) -> Path | None:
+def _checked_folder(place: dict[str, Any], brief: str, options: Options) -> Path | str | None:
     """The run folder, when it and every file that is asked for can be where they are to be.
 
     None: finished steps live in memory.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from longtake.engine.bucket import Bucket
 from longtake.engine.decode import Frames
 from longtake.engine.events import (
     Chosen,
@@ -35,6 +36,7 @@ from longtake.engine.why import explain, plan_lines
 
 __all__ = [
     "Batched",
+    "Bucket",
     "Chosen",
     "Decoded",
     "Done",

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from longtake.clip import Clip, Codec
 from longtake.engine.events import Decoded, Event
+from longtake.engine.executors import enough_memory
 from longtake.engine.heap import trim
 from longtake.engine.job import Job
+from longtake.engine.lane import Lane
 from longtake.engine.redo import Part, View
 from longtake.steps import Indices, Take
 
@@ -86,9 +89,10 @@ class Read(Protocol):
 
 
 class Reel:
-    """Decodes the last stage's frames as their indices are written; `read` fetches clips.
+    """Decodes the last stage's frames as their indices are written, beside everything else.
 
-    Frames of stretches that are made again wait for `settle`.
+    `read` fetches clips, in the thread that calls; another one decodes them. Frames of stretches that
+    are made again wait for `settle`. `close` ends it.
     """
 
     def __init__(self, job: Job, read: Read, only: tuple[int, int] | None = None) -> None:
@@ -100,43 +104,66 @@ class Reel:
         self._written: set[int] = set()
         self._take: int | None = None
         self._settled = not job.redone
+        self._lane: Lane[Frames] = Lane("decode")
 
     @property
     def over(self) -> bool:
         """Whether every frame has been handed over."""
-        return self._next is None
+        return self._next is None and self._lane.idle
 
     def settle(self, take: int) -> None:
         """All takes are made, and of the last stretch this one was chosen."""
         self._take, self._settled = take, True
 
-    def land(self, indices: Indices = (), stage: int = -1) -> Iterator[Frames | Event]:
-        """Frames that became whole now that `indices` of a stage are written."""
+    def land(
+        self, indices: Indices = (), stage: int = -1, *, wait: bool = True
+    ) -> Iterator[Frames | Event]:
+        """Frames that are decoded, now that `indices` of a stage are written.
+
+        wait: until all that could be decoded is done or under way; else nothing is waited for.
+        """
         if stage in (-1, self._stage):
             self._written.update(indices)
-        while self._next is not None and self._is_whole(self._next):
-            window = self._next
-            frames = self._trimmed(self._developed(window))
-            self._next = next(self._windows, None)
-            self._forget(window)
-            yield frames
-            yield Decoded((frames.first, frames.first + len(frames.pixels)))
-            trim()
+        while True:
+            while self._lane.room and self._next is not None and self._is_whole(self._next):
+                self._lane.give(self._development(self._next))
+                window, self._next = self._next, next(self._windows, None)
+                self._forget(window)
+            behind = wait and self._next is not None and self._is_whole(self._next)
+            if not self._lane.ready and not behind:
+                return
+            yield from self._handed()
 
-    def _developed(self, window: Window) -> Frames:
-        """A window's frames as first made, and over them those of every redo in their order."""
-        frames = self._decoded(window)
+    def rest(self) -> Iterator[Frames | Event]:
+        """All other frames that are whole."""
+        yield from self.land()
+        while not self._lane.idle:
+            yield from self._handed()
+
+    def close(self) -> None:
+        """Drops what is not decoded yet."""
+        self._lane.close()
+
+    def _handed(self) -> Iterator[Frames | Event]:
+        frames = self._trimmed(self._lane.take())
+        yield frames
+        yield Decoded((frames.first, frames.first + len(frames.pixels)))
+        trim()
+
+    def _development(self, window: Window) -> Callable[[], Frames]:
+        """How a window's frames are made, whose latents are read here and now.
+
+        As first made, and over them those of every redo in their order.
+        """
+        first = self._read(self._stage, window.reads)
+        above = []
         for number, parts in enumerate(self._job.layers.parts):
             for part in parts:
                 if part.free and _touches(window, self._job, part.frames):
                     last = number + 1 == len(self._job.redone)
                     view = self._job.layers.film(number + 1, self._take if last else None)
-                    frames = laid_over(frames, self._decoded(window, view), part)
-        return frames
-
-    def _decoded(self, window: Window, view: View | None = None) -> Frames:
-        latents = self._read(self._stage, window.reads, view)
-        return develop(self._codec.made, latents, window, self._job)
+                    above.append((self._read(self._stage, window.reads, view), part))
+        return partial(developed, self._codec.made, self._job, window, first, above)
 
     def _trimmed(self, frames: Frames) -> Frames:
         if self._only is None:
@@ -157,6 +184,17 @@ class Reel:
         """Drops the marks of indices that no later window reads."""
         start = window.stop if self._next is None else self._next.low
         self._written.difference_update(range(window.low, start))
+
+
+def developed(
+    codec: Codec, job: Job, window: Window, first: Clip, above: Iterable[tuple[Clip, Part]]
+) -> Frames:
+    """A window's frames from its first latents, and over them those of parts made again."""
+    with enough_memory(f"decoding frame {shown(job, window)[0]}"):
+        frames = develop(codec, first, window, job)
+        for latents, part in above:
+            frames = laid_over(frames, develop(codec, latents, window, job), part)
+    return frames
 
 
 def develop(codec: Codec, latents: Clip, window: Window, job: Job) -> Frames:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from longtake.clip import Clip
 from longtake.controls import Controls, Cue
 from longtake.engine.clock import FilmClock
+from longtake.engine.conditioning import Remembering
 from longtake.engine.redo import Layer, Layers, Redo, View
 from longtake.errors import FitError, InputError, PlanError
 from longtake.keys import StepKey, fingerprint
@@ -267,7 +268,9 @@ class Job:
     @cached_property
     def controls(self) -> Controls:
         """The film's control tracks."""
-        return Controls(self.cues, self.system.encoder, self.system.passage, self.clock)
+        own = self.system.encoder
+        encoder = None if own is None else Remembering(own)
+        return Controls(self.cues, encoder, self.system.passage, self.clock)
 
     @property
     def reach(self) -> int:

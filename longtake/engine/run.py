@@ -55,10 +55,12 @@ def render(
         if choice := takes.finish(call):
             reel.settle(choice.take)
             yield choice
+        # decoding may fall behind other processes' work; an endless film's clips would be dropped
+        wait = job.frames is None or not orders
         if call is None or call.view is not None:
-            yield from reel.land()
+            yield from reel.land(wait=wait)
         else:
-            yield from reel.land(call.step.targets, call.stage)
+            yield from reel.land(call.step.targets, call.stage, wait=wait)
 
     yield planned(job)
     try:
@@ -92,6 +94,8 @@ def render(
                 yield from landed(call)
             if orders:
                 result = executor.wait()
+                for loss in result.lost:
+                    yield Repaired(result.number, f"a worker was lost ({loss})")
                 order, fault = desk.keep(orders[result.number], result)
                 if fault:
                     orders[result.number] = order
@@ -113,11 +117,13 @@ def render(
             else:
                 time.sleep(PAUSE)
             queue.retry()
+        yield from reel.rest()
     except MachineError as error:
         safe = f"{error.what}; {ran + reused} finished steps are safe"
         hint = error.hint or "the same command again"
         raise MachineError(safe, error.where, hint) from error
     finally:
+        reel.close()
         executor.close()
         for order in orders.values():
             store.release(order.claim)
