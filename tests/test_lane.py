@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import _thread
 import dataclasses
+import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +159,15 @@ def test_a_failure_drops_what_has_not_begun() -> None:
     assert done == [1]
 
 
-def test_ctrl_c_waits_for_the_job_under_way() -> None:
+@pytest.fixture
+def heeded() -> Iterator[None]:
+    """SIGINT raises, also where tests run in the background of a shell, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_waits_for_the_job_under_way(heeded: None) -> None:
     done = []
 
     def job() -> None:
