@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from longtake.clip import Clip
-from longtake.engine.store import MARKER, check_marker, pack, unpack
+from longtake.engine.store import MARKER, check_marker, pack, unpack, whole_lines
 from longtake.errors import InputError, LongtakeError, MachineError
 
 CHUNK = 64  # lines of the journal in one object
@@ -114,13 +114,7 @@ class Bucket:
     def records(self) -> Iterator[dict[str, Any]]:
         """The journal, oldest first, without lines that were torn."""
         for name in self._chunks():
-            for text in (self._read(name) or b"").splitlines():
-                try:
-                    line = json.loads(text)
-                except ValueError:
-                    continue
-                if isinstance(line, dict) and {"step", "key", "parts"} <= line.keys():
-                    yield line
+            yield from whole_lines((self._read(name) or b"").splitlines())
 
     def _clip(self, key: str) -> str:
         return f"{self._root}/clips/{key[:2]}/{key}.safetensors"

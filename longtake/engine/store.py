@@ -8,7 +8,7 @@ import itertools
 import json
 import os
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
@@ -29,6 +29,17 @@ VERSION = 1
 MARKER = "store.json"
 CARRY = "carry."
 ENDLESS = "endless"  # the folder in a run folder where an endless film has a run folder of its own
+
+
+def whole_lines(journal: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    """The lines of a journal that name a step, without those that were torn."""
+    for text in journal:
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(line, dict) and {"step", "key", "parts"} <= line.keys():
+            yield line
 
 
 class Store(Protocol):
@@ -174,13 +185,7 @@ class Folder:
         except FileNotFoundError:
             return
         with file:
-            for text in file:
-                try:
-                    line = json.loads(text)
-                except ValueError:
-                    continue
-                if isinstance(line, dict) and {"step", "key", "parts"} <= line.keys():
-                    yield line
+            yield from whole_lines(file)
 
     def keys(self) -> Iterator[str]:
         """Keys of all clips stored."""
