@@ -107,6 +107,7 @@ def generate(voice: Voice, brief: str, **values: Any) -> None:
     """
     from longtake import api
     from longtake.cli.progress import summary, told
+    from longtake.cli.train import train_at_first_use
 
     options, place = options_of(values), places_of(values)
     out = place["out"]
@@ -115,6 +116,7 @@ def generate(voice: Voice, brief: str, **values: Any) -> None:
     folder = _checked_folder(place, brief, options)
     if folder is not None:
         resumable()
+    train_at_first_use(options.get("model", ""), options.get("settings", {}), voice)
     with _all_to_stderr(out):
         order = api.order_of(brief, options, run=folder, executor=place["executor"], film=out)
     _announce(order.job, voice)
