@@ -29,7 +29,7 @@ WITH_NETS = {"codecs", "models", "metrics", "prompts"}
 DRIVERS = {"engine", "train"}
 FACES = {"cli", "api", "brief", "studio", "__init__", "__main__"}
 TORCH_FREE = {"errors", "keys", "steps", "schemes"}
-ANYTHING = WORDS | SHELVES | DRIVERS | FACES | {"nets", "recipes"}
+ANYTHING = WORDS | SHELVES | DRIVERS | FACES | {"nets", "recipes", "lab"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys(WORDS, WORDS),
@@ -38,6 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     **{driver: WORDS | {driver} for driver in DRIVERS},
     "nets": {"nets"},
     "recipes": WORDS | SHELVES | {"nets", "recipes", "train"},
+    "lab": ANYTHING - FACES | {"lab"},
     **dict.fromkeys(FACES, ANYTHING),
 }
 
