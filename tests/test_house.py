@@ -37,8 +37,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     **{shelf: WORDS | {shelf, "nets"} for shelf in WITH_NETS},
     **{driver: WORDS | {driver} for driver in DRIVERS},
     "nets": {"nets"},
-    "recipes": WORDS | SHELVES | {"nets", "recipes", "train"},
-    "lab": ANYTHING - FACES | {"lab"},
+    "recipes": WORDS | SHELVES | {"nets", "recipes", "train", "lab"},
+    "lab": WORDS | SHELVES | {"nets", "recipes", "train", "lab"},
     **dict.fromkeys(FACES, ANYTHING),
 }
 

@@ -12,15 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from longtake.errors import InputError
 from longtake.lab import catalogue, results
+from longtake.lab.prove import proof_of
 from longtake.lab.results import Checked, Record, read, records, spread, status, write
 from longtake.system import Curve, Measured
+from longtake.video import contact_sheet
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
+import record_proof  # noqa: E402
 import systems_page  # noqa: E402
 
 
@@ -120,6 +124,73 @@ def test_status() -> None:
 
 def test_the_median_leaves_out_what_is_no_number() -> None:
     assert spread([made(n, value=n) for n in (1, 5, 2)]) == {("tfvd", "hierarchy"): (2, 1, 5)}
+
+
+# --- what a run leaves behind
+
+
+def run_of(folder: Path, value: float, **changes: Any) -> Path:
+    """The folder of a finished proof of FDM, in which every quantity is `value` for every arm."""
+    proof = proof_of("fdm")
+    measured = [
+        {"quantity": quantity, "arm": arm, "value": value}
+        for quantity in {e.quantity for e in proof.expectations}
+        for arm in proof.arms
+    ]
+    told = {
+        "name": "fdm",
+        "seed": 5,
+        "scale": "cpu",
+        "machine": "x",
+        "seconds": 7,
+        "measured": measured,
+        "curves": [{"quantity": "q", "arm": "a", "axis": "x", "x": [0, 1], "y": [1.5, 2]}],
+        "expectations": [
+            {"words": e.words(), "why": "", "holds": True} for e in proof.expectations
+        ],
+        "holds": True,
+        "whole": True,
+    }
+    folder.mkdir(exist_ok=True)
+    (folder / "result.json").write_text(json.dumps(told | changes))
+    cells = torch.randint(256, (12, 3, 8, 8), dtype=torch.uint8)
+    frames = cells.repeat_interleave(8, 2).repeat_interleave(8, 3)
+    for arm in proof.arms:
+        contact_sheet(frames, folder / f"{arm}.png", columns=12)
+    return folder
+
+
+def test_a_run_is_recorded_with_its_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record_proof, "commit", lambda: "c" * 40)
+    path = record_proof.record(run_of(tmp_path / "run", 0.5), "a note", tmp_path / "kept")
+    found = read(path)
+    assert (found.seed, found.commit, found.note, found.seconds) == (5, "c" * 40, "a note", 7)
+    expectations = proof_of("fdm").expectations
+    wanted = [(e.words(), 0.5 <= e.factor * 0.5) for e in expectations if isinstance(e.less, str)]
+    assert wanted == [(c.words, c.holds) for c in found.expectations[: len(wanted)]]
+    assert not found.holds, "what the run said of itself is not believed"
+    assert (tmp_path / "kept" / "fdm" / "sheet.png").stat().st_size <= 150 * 1024
+    assert "<svg" in (tmp_path / "kept" / "fdm" / "plot.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"whole": False}, "in a hurry"),
+        ({"expectations": []}, "not the recipe's"),
+        ({"measured": 7}, "no finished proof"),
+        ({"name": "nothing"}, "no proof of 'nothing'"),
+    ],
+)
+def test_what_is_not_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], message: str
+) -> None:
+    monkeypatch.setattr(record_proof, "commit", lambda: "c" * 40)
+    with pytest.raises(InputError, match=message):
+        record_proof.record(run_of(tmp_path / "run", 0.5, **changes), "", tmp_path / "kept")
+    assert not (tmp_path / "kept").exists()
 
 
 # --- the page, and what is kept

@@ -34,7 +34,7 @@ def title(name: str) -> str:
 
 
 def source(name: str) -> str:
-    """The text of a built-in recipe's file."""
+    """A built-in recipe's text."""
     return _files()[name].read_text(encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""`train`, and verbs this version does not have."""
+"""`train`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from longtake import recipes
-from longtake.cli.base import Voice, absent, resumable, verb
+from longtake.cli.base import Voice, resumable, verb
 from longtake.cli.film import options_of
 from longtake.errors import InputError, nearest
 
@@ -60,12 +60,3 @@ def train(voice: Voice, name: str, run: Path | None, sets: tuple[str, ...], **gi
 
 def _trainable(name: str) -> str:
     return "a recipe whose file has a function train(data, run, ...)" if name else "skies"
-
-
-@verb("prove", ("longtake prove NAME --seed 1", "longtake prove NAME --json"))
-@click.argument("names", nargs=-1)
-@click.option("--seed", metavar="N", help="What chance starts from.")
-@click.option("--scale", metavar="cpu|gpu", help="How large.")
-def prove(voice: Voice, names: tuple[str, ...], seed: str | None, scale: str | None) -> None:
-    """Check a published system's claim by experiment. Not part of this version."""
-    absent("'prove'", "longtake systems")
