@@ -17,7 +17,7 @@ from longtake.clip import Clip, ClipRequest, ClipSpec
 from longtake.errors import FitError
 from longtake.models.guidance import chained, guided
 from longtake.models.samplers import Denoise, Sampling, sampler, tail
-from longtake.nets.dit import SpaceTimeTransformer
+from longtake.nets.frames import FrameNet
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Scene:
 
 
 class FlowModel:
-    """A space-time transformer that answers clip requests; see `ClipModel` and `Trainable`."""
+    """A net of frames that answers clip requests; see `ClipModel` and `Trainable`."""
 
-    def __init__(self, net: SpaceTimeTransformer, spec: ClipSpec, sampling: Sampling) -> None:
+    def __init__(self, net: FrameNet, spec: ClipSpec, sampling: Sampling) -> None:
         self.net, self.spec, self.sampling = net, spec, sampling
 
     def sample(self, request: ClipRequest) -> Clip:
@@ -134,9 +134,7 @@ class FlowModel:
         return denoise
 
 
-def flow_loss(
-    net: SpaceTimeTransformer, scene: Scene, noise: Tensor, level: Tensor | None = None
-) -> Tensor:
+def flow_loss(net: FrameNet, scene: Scene, noise: Tensor, level: Tensor | None = None) -> Tensor:
     """|v - (e - x0)|^2 over the targets, (b,); levels logit-normal unless given (Esser et al. 2024).
 
     level: (b, t) of every frame, observed ones included.
