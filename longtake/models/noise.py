@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -59,7 +59,7 @@ class Mixed(Source):
 
     base: NoiseSource
     share: float = 0.5
-    whole: frozenset[int] = frozenset()
+    whole: Container[int] = ()
 
     def __post_init__(self) -> None:
         _within("share", self.share, 0, 1)
