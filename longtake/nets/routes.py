@@ -358,7 +358,7 @@ class ControlBranch(Route):
 
     def forward(self, given: Given) -> Given:
         picture = _resized(given.tracks[self.name], given.x)
-        vector = self.way.vector(given.level, given.told)
+        vector = self.way.signal(given.level, given.told)
         x = torch.cat([given.x, picture.to(given.x)], 2)
         middle, passed = self.way(x, given.times, vector, given.told)
         size = given.x.shape[:2]

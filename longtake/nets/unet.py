@@ -203,6 +203,25 @@ class Block(nn.Module):
         return found
 
 
+class Signal(nn.Module):
+    """What a frame as a whole is told, as one vector: its noise level and its text."""
+
+    def __init__(self, shape: UNetShape) -> None:
+        super().__init__()
+        self.level = nn.Sequential(
+            nn.Linear(32, shape.vector), nn.SiLU(), nn.Linear(shape.vector, shape.vector)
+        )
+        self.text = nn.Linear(shape.text, shape.vector) if shape.text else None
+        self.outer = True
+
+    def forward(self, level: Tensor, told: Told) -> Tensor:
+        """(b, t) noise levels from 0 to 1 -> (b, t, d)."""
+        vector: Tensor = self.level(waves(level, 16, 4.0, 0.02))
+        if self.text is not None and told.text is not None:
+            vector = vector + self.text(told.text)
+        return vector
+
+
 class Way(nn.Module):
     """The way down and the middle: what a U-Net and a branch beside it have in common."""
 
@@ -210,10 +229,7 @@ class Way(nn.Module):
         super().__init__()
         widths = shape.widths
         self.enter = nn.Conv2d(shape.channels + shape.extra, widths[0], 3, padding=1)
-        self.level = nn.Sequential(
-            nn.Linear(32, shape.vector), nn.SiLU(), nn.Linear(shape.vector, shape.vector)
-        )
-        self.text = nn.Linear(shape.text, shape.vector) if shape.text else None
+        self.signal = Signal(shape)
         self.scales = nn.ModuleList()
         self.shrink = nn.ModuleList()
         width = widths[0]
@@ -226,16 +242,7 @@ class Way(nn.Module):
             if len(self.scales) < len(widths):
                 self.shrink.append(nn.Conv2d(out, out, 3, stride=2, padding=1))
         self.middle = Block(width, width, shape.attends[-1], shape, time)
-        for edge in (self.enter, self.level, self.text):
-            if edge is not None:
-                edge.outer = True  # type: ignore[assignment]
-
-    def vector(self, level: Tensor, told: Told) -> Tensor:
-        """(b, t) noise levels from 0 to 1 -> (b, t, d)."""
-        vector: Tensor = self.level(waves(level, 16, 4.0, 0.02))
-        if self.text is not None and told.text is not None:
-            vector = vector + self.text(told.text)
-        return vector
+        self.enter.outer = True  # type: ignore[assignment]
 
     def forward(
         self, x: Tensor, times: Tensor, vector: Tensor, told: Told
@@ -285,7 +292,7 @@ class FactorisedUNet(nn.Module):
     def forward(self, x: Tensor, level: Tensor, times: Tensor, told: Told) -> Tensor:
         """x (b, t, channels + extra, h, w) at noise `level` (b, t), `times` (b, t) in seconds and in
         order -> (b, t, channels, h, w)."""
-        vector = self.down.vector(level, told)
+        vector = self.down.signal(level, told)
         y, passed = self.down(x, times, vector, told)
         if told.sides:
             *sides, middle = told.sides
