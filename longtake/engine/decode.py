@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from longtake.clip import Clip, Codec
+from longtake.clip import Clip, Codec, StreamingCodec
 from longtake.engine.events import Decoded, Event
 from longtake.engine.heap import trim
 from longtake.engine.job import Job
@@ -68,6 +68,8 @@ def showing(job: Job, only: tuple[int, int] | None) -> Iterator[Window]:
     """The windows in which film frames [first, end) lie; all of them without `only`."""
     for window in windows(job.takes, job.system.stages[-1].codec.spec.context):
         first, end = shown(job, window)
+        if end <= first:  # indices that only fill the last chunk of a take
+            continue
         if only is None or (first < only[1] and only[0] < end):
             yield window
         elif only[1] <= first:
@@ -89,6 +91,7 @@ class Reel:
         self._windows = showing(job, only)
         self._next = next(self._windows, None)
         self._written: set[int] = set()
+        self._track: Track | None = None
 
     @property
     def over(self) -> bool:
@@ -101,13 +104,20 @@ class Reel:
             self._written.update(indices)
         while self._next is not None and self._is_whole(self._next):
             window = self._next
-            latents = self._read(self._stage, window.reads)
-            frames = self._trimmed(develop(self._codec.made, latents, window, self._job))
+            frames = self._trimmed(self._decoded(window))
             self._next = next(self._windows, None)
             self._forget(window)
             yield frames
             yield Decoded((frames.first, frames.first + len(frames.pixels)))
             trim()
+
+    def _decoded(self, window: Window) -> Frames:
+        codec = self._codec.made
+        if isinstance(codec, StreamingCodec) and codec.spec.streams:
+            if self._track is None or not self._track.leads_to(window):
+                self._track = Track(self._job, codec, window.take)
+            return self._track.develop(window, lambda at: self._read(self._stage, at))
+        return develop(codec, self._read(self._stage, window.reads), window, self._job)
 
     def _trimmed(self, frames: Frames) -> Frames:
         if self._only is None:
@@ -124,6 +134,53 @@ class Reel:
         """Drops the marks of indices that no later window reads."""
         start = window.stop if self._next is None else self._next.low
         self._written.difference_update(range(window.low, start))
+
+
+class Track:
+    """A take decoded as a stream, from its start: windows come in film order, and none twice.
+
+    A window that is asked for first need not be the take's first: what lies before it is decoded too.
+    """
+
+    def __init__(self, job: Job, codec: StreamingCodec, take: Take) -> None:
+        self._job, self._take = job, take
+        self._stream = codec.stream(take.length)
+        self._pushed = take.start  # the next index to be decoded
+        self._first = job.first_frame(take, take.start) + job.system.stages[-1].codec.spec.lead
+        self._buffer: Tensor | None = None  # final frames from film frame `_first` on
+        self._done = take.start
+
+    def leads_to(self, window: Window) -> bool:
+        """Whether the window lies ahead on this take."""
+        return window.take == self._take and window.start >= self._done
+
+    def develop(self, window: Window, read: Callable[[Indices], Clip]) -> Frames:
+        """A window's film frames: decoded, cut to the take, resized to the film."""
+        import torch
+
+        begin, end = shown(self._job, window)
+        last = None if self._take.length is None else self._take.start + self._take.length
+        while self._pushed < window.high:
+            stop = min(self._pushed + WINDOW, window.high)
+            latents = read(tuple(range(self._pushed, stop)))
+            with torch.no_grad():
+                made = self._stream.push(latents.frames, stop == last)[0]
+            self._pushed = stop
+            if len(made):
+                self._buffer = made if self._buffer is None else torch.cat([self._buffer, made])
+                self._drop(min(begin, self._first + len(self._buffer)))
+        assert self._buffer is not None, "a stream that withholds frames"
+        video = self._buffer[begin - self._first : end - self._first]
+        assert len(video) == end - begin, "a stream that withholds frames"
+        self._done = window.stop
+        self._drop(end)
+        return Frames(begin, _fitted(video, self._job.canvas, self._job.size))
+
+    def _drop(self, before: int) -> None:
+        """Lets go of frames before film frame `before`."""
+        assert self._buffer is not None
+        self._buffer = self._buffer[max(0, before - self._first) :].clone()
+        self._first = max(self._first, before)
 
 
 def develop(codec: Codec, latents: Clip, window: Window, job: Job) -> Frames:

@@ -36,7 +36,7 @@ def render(
     began, ran, reused = time.perf_counter(), 0, 0
     desk = Desk(job, store)
     queue = Queue(job, None if only is None else needed(job, only))
-    reel = Reel(job, desk.clips, only)
+    reel = Reel(job, desk.shown, only)
     orders: dict[int, Order] = {}
     yield planned(job)
     try:
