@@ -18,7 +18,7 @@ import pipeline_parts as parts
 from PIL import Image
 
 import longtake
-from longtake.errors import FitError
+from longtake.errors import FitError, InputError
 from longtake.recipes.pretrained import Knobs, wrapped
 
 PROMPT = "a calm sea at dawn"
@@ -177,3 +177,55 @@ def test_first_last_models_serve_schemes_that_fill(tmp_path: Path) -> None:
     images = pictures("wan-ends", tmp_path)
     for scheme in ("keys-then-fill", "coarse-to-fine", "unified"):
         assert len(film("wan-ends", 41, images, scheme=scheme)) == 41
+
+
+# --- films denoised as a whole
+
+
+def test_a_window_as_long_as_the_film_changes_nothing_and_others_are_averaged() -> None:
+    from longtake.models.pretrained.windows import codenoised, spans_of, weights_of
+
+    class Ramp(torch.nn.Module):
+        """Says of every frame where it lies in what is seen."""
+
+        def forward(self, hidden_states: Tensor) -> tuple[Tensor]:
+            places = torch.arange(hidden_states.shape[2], dtype=torch.float32)
+            return (places.view(1, 1, -1, 1, 1).expand_as(hidden_states),)
+
+    net, x = Ramp(), torch.zeros(1, 2, 7, 1, 1)
+    with codenoised(net, 7, 3):
+        assert torch.equal(net(x)[0], Ramp()(x)[0])
+    with codenoised(net, 4, 2):
+        made = net(x)[0][0, 0, :, 0, 0]
+    assert spans_of(7, 4, 2) == [(0, 4), (2, 6), (3, 7)]
+    wanted, counted, weights = torch.zeros(7), torch.zeros(7), weights_of(4)
+    for first, stop in spans_of(7, 4, 2):
+        wanted[first:stop] += weights * torch.arange(4)
+        counted[first:stop] += weights
+    assert torch.allclose(made, wanted / counted)
+    assert torch.equal(net(x)[0], Ramp()(x)[0]), "the network is as it was"
+
+
+def test_shared_noise_is_the_first_window_s_in_another_order() -> None:
+    from longtake.clip import Noise
+    from longtake.models.pretrained.windows import shared
+
+    rows = shared(Noise(3), 0, range(24), (2, 2), 8, 4)[0]
+    assert torch.equal(rows[:8], Noise(3).clip((0,), range(8), (2, 2))[0])
+    for lap in (8, 16):
+        for unit in (0, 4):
+            ours = {tuple(row.flatten().tolist()) for row in rows[lap + unit : lap + unit + 4]}
+            first = {tuple(row.flatten().tolist()) for row in rows[unit : unit + 4]}
+            assert ours == first
+    assert not torch.equal(rows[8:], rows[:16]), "shuffled"
+
+
+@pytest.mark.parametrize("length", ["windows", "freenoise"])
+def test_films_denoised_as_a_whole(length: str) -> None:
+    assert len(film("wan-text", 50, length=length)) == 50
+    own = film("wan-text", 17, length=length, noise="diffusers")
+    assert torch.equal(own, direct("wan-text", 17))
+    with pytest.raises(FitError, match="no frames"):
+        film("wan-text", 50, length=length, scheme="autoregressive:window=6")
+    with pytest.raises(InputError, match="windows"):
+        film("ltx-text", 50, length=length)

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 VERSION = 1  # of the code between weights and pixels
 NOISES = ("own", "diffusers")
-LENGTHS = ("replace", "none")
+LENGTHS = ("replace", "none", "windows", "freenoise")
+LONGEST = 4096  # latent frames of a film that is denoised as a whole
 DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -88,7 +89,8 @@ def pretrained(
 
     noise: own (of every index) or diffusers (a film no longer than the clip is the pipeline's own, to the bit).
     length: how a pipeline that observes nothing goes on: replace (known latents put in place at every
-    step), or none. dtype: of the weights.
+    step), windows (the film as a whole, denoised in overlapping windows), freenoise (so, and windows share
+    their noise), or none. dtype: of the weights.
     """
     knobs = Knobs(scheme, noise, clip, steps, guidance, negative, length)
     if not folder:
@@ -149,6 +151,10 @@ def _system(
     channels, down, stride = vae.latents(config)
     window = _window(knobs.clip or family.frames, stride, vae.causal)
     replaces = family.observes == "none" and knobs.length == "replace"
+    windowed = knobs.length in ("windows", "freenoise")
+    if windowed and not (family.observes == "none" and family.windows):
+        able = "replace, none" if family.observes == "none" else "replace, which it does not need"
+        raise InputError(f"{what.name} cannot be denoised in windows", "--set length", able)
     settings = [
         VERSION,
         mark,
@@ -156,7 +162,7 @@ def _system(
         repr(extra),
     ]
     spec = ClipSpec(
-        window,
+        LONGEST if windowed else window,
         (channels, None, None),
         fingerprint(settings),
         "past" if replaces else family.observes,
@@ -178,6 +184,8 @@ def _system(
             knobs.guidance if knobs.guidance >= 0 else None,
             knobs.negative,
             replaces,
+            window if windowed else 0,
+            knobs.length == "freenoise",
             extra or {},
         )
         return PipelineModel(what.made(), family, latents, spec, asking)

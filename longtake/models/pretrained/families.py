@@ -32,14 +32,15 @@ class Family:
     net: str = "transformer"
     text: str = "text_dim"
     sibling: str = ""
+    windows: bool = False  # its network takes a part of a clip as it takes a clip
     pictures: bool = False  # frames are apart: no autoencoder in time
 
 
 _WAN_MORE = "Wan first-last (WanImageToVideoPipeline of FLF2V) or Wan VACE, which observe more"
-_WAN = Family("none", 81, (832, 480), 16.0, sibling=_WAN_MORE)
+_WAN = Family("none", 81, (832, 480), 16.0, sibling=_WAN_MORE, windows=True)
 _LTX = Family("none", 161, (704, 512), 25.0, layout="packed", text="caption_channels")
 _COG = Family("none", 49, (720, 480), 8.0, layout="s c", text="text_embed_dim")
-_SKY = Family("none", 97, (960, 544), 24.0)
+_SKY = Family("none", 97, (960, 544), 24.0, windows=True)
 _COG_MORE = "LTXConditionPipeline or WanVACEPipeline, which observe any frames"
 
 FAMILIES: Mapping[str, Family] = {

@@ -16,6 +16,7 @@ from longtake.clip import Clip, ClipRequest, ClipSpec
 from longtake.errors import FitError
 from longtake.models.pretrained.families import Family
 from longtake.models.pretrained.showing import Latents, Layout, Shown, answering, hand_over
+from longtake.models.pretrained.windows import codenoised, shared
 
 PROMPTS = 8  # encoded prompts that are kept
 STILL = "still "  # how a given picture's pixels are carried, the index after it
@@ -29,7 +30,8 @@ class Asking:
 
     noise: "own", which belongs to an index, or "diffusers", the pipeline's own generator. steps, guidance:
     None for the pipeline's own. replaces: observed frames are put in place at every step instead of
-    being handed over. extra: arguments for every call.
+    being handed over. windows: latent frames in a window where films are denoised as a whole (0: they
+    are not); shares: those windows share their noise. extra: arguments for every call.
     """
 
     noise: str = "own"
@@ -37,6 +39,8 @@ class Asking:
     guidance: float | None = None
     negative: str = ""
     replaces: bool = False
+    windows: int = 0
+    shares: bool = False
     extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -114,7 +118,11 @@ class PipelineModel:
         if self.asking.replaces and placed.seen:
             assert noise is not None
             arguments["callback_on_step_end"] = self._replacing(placed, noise, layout)
-        with answering(self.pipe.vae, self.latents, handed, self._encoded), start.prepared():
+        with (
+            answering(self.pipe.vae, self.latents, handed, self._encoded),
+            start.prepared(),
+            self._windowed(),
+        ):
             made = self.pipe(**arguments)[0]
         made = self._unlaid(made, layout)[:, :, -len(placed.at) :]
         return made.transpose(1, 2).float().cpu()
@@ -130,7 +138,8 @@ class PipelineModel:
         exact = not own and at[0] == 0 and given
         if not exact and at[-1] in request.targets:
             gap = at[-1] - at[-2] if len(at) > 1 else 1
-            at += [at[-1] + gap * (n + 1) for n in range(self.spec.window - len(at))]
+            whole = self.asking.windows or self.spec.window
+            at += [at[-1] + gap * (n + 1) for n in range(whole - len(at))]
         place = {index: n for n, index in enumerate(at)}
         shown = [Shown(place[i], self._latent(request, i), self._still(request, i)) for i in seen]
         return Placed(tuple(at), tuple(shown), tuple(place[i] for i in request.targets), exact)
@@ -196,12 +205,27 @@ class PipelineModel:
 
     def _noise(self, request: ClipRequest, placed: Placed, sample: int) -> Tensor:
         """(1, c, s, h, w); of every index its own, also of those beyond the film."""
+        if self.asking.shares:
+            size = self.asking.windows
+            rows = shared(request.noise, sample, placed.at, request.frame, size, max(1, size // 4))
+            return rows.transpose(1, 2)
         return request.noise.clip((sample,), placed.at, request.frame).transpose(1, 2)
 
     def _start(self, noise: Tensor | None, placed: Placed, layout: Layout) -> _Start:
         if noise is None and self.family.shows != "prefix":
             return _Start(self.pipe)
         return _START.get(self.family.shows, _given)(self, noise, placed, layout)
+
+    @contextlib.contextmanager
+    def _windowed(self) -> Iterator[None]:
+        """While it lasts, the networks see no more than a window."""
+        size = self.asking.windows
+        nets = [getattr(self.pipe, name, None) for name in (self.family.net, "transformer_2")]
+        with contextlib.ExitStack() as stack:
+            for net in nets if size else []:
+                if net is not None:
+                    stack.enter_context(codenoised(net, size, max(1, size // 2)))
+            yield
 
     def _laid(self, latents: Tensor) -> Tensor:
         """(b, c, s, h, w) as the pipeline holds latents."""
