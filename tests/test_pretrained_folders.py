@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -227,3 +228,59 @@ def test_encoding_is_the_pipeline_s_and_decodes_to_as_many_frames(name: str) -> 
         raw = codec.vae.encode((video * 2 - 1).transpose(1, 2)).latent_dist.mode()
     back = codec.kind.outward(codec.vae, latents.transpose(1, 2))
     assert (back - raw).abs().max() <= 1e-5
+
+
+# --- hub ids
+
+
+class Hub:
+    """A hub with one pipeline of 3 GB, as huggingface_hub shows it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.cached, self.asked = folder, False, 0
+
+    def snapshot_download(self, hub_id: str, **how: Any) -> str:
+        if not self.cached and how.get("local_files_only"):
+            raise FileNotFoundError(hub_id)
+        assert self.cached or "*.bin" not in how["allow_patterns"]
+        self.cached = True
+        return str(self.folder)
+
+    def model_info(self, hub_id: str, **how: Any) -> Any:
+        self.asked += 1
+        sizes = {"vae/a.safetensors": 3_000_000_000, "vae/a.bin": 9_000_000_000}
+        files = [SimpleNamespace(rfilename=name, size=size) for name, size in sizes.items()]
+        return SimpleNamespace(siblings=files)
+
+
+@pytest.fixture
+def hub(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
+    import huggingface_hub
+
+    fake = Hub(folder)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fake.snapshot_download)
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", fake.model_info)
+    return fake
+
+
+def test_a_hub_id_is_fetched_only_when_told_and_its_size_is_told_before(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = SimpleNamespace(free=10_000_000_000)
+    monkeypatch.setattr("shutil.disk_usage", lambda place: disk)
+    plan = ("plan", "a", "--model", "owner/name", "--frames", "9", "--size", "32x16")
+    said = run(*plan)
+    assert said.exit_code == 2 and "download=ask" in said.stderr and not hub.asked
+    said = run(*plan, "--set", "download=ask")
+    assert said.exit_code == 2 and "3.0 GB of disk" in said.stderr and not hub.cached
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    said = run(*plan, "--set", "download=yes")
+    assert said.exit_code == 2 and "HF_HUB_OFFLINE" in said.stderr and not hub.cached
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    disk.free = 2_000_000_000
+    said = run(*plan, "--set", "download=yes")
+    assert said.exit_code == 2 and "does not fit" in said.stderr and not hub.cached
+    disk.free = 10_000_000_000
+    assert run(*plan, "--set", "download=yes").exit_code == 0 and hub.cached
+    assert run(*plan).exit_code == 0, "what is on this machine needs no leave"

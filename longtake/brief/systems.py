@@ -13,6 +13,7 @@ from typing import Any
 from longtake import recipes
 from longtake.errors import InputError, LongtakeError, nearest
 from longtake.models.pretrained.folder import is_pipeline
+from longtake.models.pretrained.hub import is_hub_id
 from longtake.schemes import find_scheme
 from longtake.steps import Scheme
 from longtake.system import Recipe, System, knobs, turn
@@ -63,9 +64,8 @@ def _recipe(model: str) -> tuple[Recipe, str, Mapping[str, Any]]:
         return recipes.find(model), model, {}
     if model.endswith(".py"):
         raise InputError("no function named", model, f"{model}:FUNCTION")
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", model):
-        what = f"models from a hub, as '{model}', are not part of this version"
-        raise InputError(what, "--model", nearest(model, recipes.names()))
+    if is_hub_id(model):
+        return recipes.find("pretrained"), model, {"folder": model}
     return recipes.find(model), model, {}
 
 

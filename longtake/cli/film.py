@@ -28,7 +28,11 @@ if TYPE_CHECKING:
 
 OUT = "film.mp4"
 FILM_OPTIONS = (
-    ("--model", "NAME|FILE.py:FUNC|FOLDER", "What makes the clips; the built-in model if absent."),
+    (
+        "--model",
+        "NAME|FILE.py:FUNC|FOLDER|HUB_ID",
+        "What makes the clips; the built-in model if absent.",
+    ),
     ("--scheme", "NAME[:KNOB=VALUE,..]", "How the film is cut into calls of the model."),
     ("--seconds", "S", "Length; 60 if neither the brief nor --frames says it; inf: without end."),
     ("--frames", "N", "Length in frames, exactly."),

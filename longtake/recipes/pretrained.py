@@ -19,6 +19,7 @@ from longtake.errors import InputError, nearest
 from longtake.keys import fingerprint
 from longtake.models.pretrained.families import Family, refined
 from longtake.models.pretrained.folder import is_pipeline, read_folder
+from longtake.models.pretrained.hub import DOWNLOADS, folder_of, is_hub_id
 from longtake.schemes import find_scheme
 from longtake.system import Part, Stage, System
 
@@ -84,17 +85,23 @@ def pretrained(
     length: str = "replace",
     dtype: str = "float32",
     device: str = "cpu",
+    download: str = "no",
 ) -> System:
-    """The system of a pipeline's folder. clip: frames in a call; steps, guidance: 0 and -1, the pipeline's own.
+    """The system of a pipeline's folder, or of its hub id. clip: frames in a call; steps, guidance: 0 and -1, the pipeline's own.
 
     noise: own (of every index) or diffusers (a film no longer than the clip is the pipeline's own, to the bit).
     length: how a pipeline that observes nothing goes on: replace (known latents put in place at every
     step), windows (the film as a whole, denoised in overlapping windows), freenoise (so, and windows share
-    their noise), or none. dtype: of the weights.
+    their noise), or none. dtype: of the weights. download: of a hub id that is not on this machine: no, ask or yes.
     """
     knobs = Knobs(scheme, noise, clip, steps, guidance, negative, length)
     if not folder:
         raise InputError("no folder of a pipeline", "--set folder", "--model FOLDER")
+    if download not in DOWNLOADS:
+        what = f"unknown download '{download}'"
+        raise InputError(what, "--set download", nearest(download, DOWNLOADS))
+    if not Path(folder).is_dir() and is_hub_id(folder):
+        folder = str(folder_of(folder, download))
     if not is_pipeline(Path(folder)):
         raise InputError("not a diffusers pipeline: no model_index.json", folder, "its folder")
     if dtype not in DTYPES:
