@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from longtake import __version__
 from longtake.brief import Brief, Options, is_endless, job_of, read_brief, used_files
-from longtake.brief.notes import asked_of
+from longtake.brief.notes import asked_of, remembered
+from longtake.brief.redo import check_redo
 from longtake.brief.systems import load_system, make_system
 from longtake.engine.job import Job
 from longtake.engine.manifest import Witness, manifest_path, write_manifest
@@ -126,7 +127,8 @@ def generate(
 ) -> Take:
     """A film of a prompt or a storyboard, made while the Take is iterated or saved.
 
-    run: the folder of finished steps; without one they last as long as the Take. Of an endless film
+    run: the folder of finished steps, or a URL that fsspec knows (`s3://bucket/sea`); without one they
+    last as long as the Take. Of an endless film
     (`seconds=math.inf`) only those are kept that it may still read. Raises InputError at once for
     anything that cannot be made.
     """
@@ -156,7 +158,8 @@ def stream(
     used, endless = used_files(brief, options), is_endless(brief, options)
     check_places(out, audio=audio, sheet=sheet, used=used, endless=endless)
     folder = run_folder(out, run)
-    return written(order_of(brief, options, run=folder, executor=executor), out, audio, sheet)
+    order = order_of(brief, options, run=folder, executor=executor, film=out)
+    return written(order, out, audio, sheet)
 
 
 def plan(
@@ -172,7 +175,7 @@ def plan(
     from longtake.engine import plan_lines
 
     job = job_of(brief, options)
-    store = store_of(job, None if run is None else Path(run))
+    store = store_of(job, run)
     check_fit(job)
     return plan_lines(job, store)
 
@@ -187,21 +190,35 @@ def score(
     *,
     reference: str | None = None,
     metrics: Sequence[str] = (),
+    features: str = "",
 ) -> Mapping[str, Score]:
-    """Scores by metric name, each carrying its protocol."""
+    """Scores by metric name, each carrying its protocol; of several films by `NAME:metric`.
+
+    reference: "sky" for the built-in world, or a video. features: what `fvd` and `kvd` look through,
+    NAME or NAME=FILE as in `longtake.metrics.find_extractor`; the built-in ones unless given.
+    """
     from longtake.metrics import score as measured
 
     many = [films] if isinstance(films, (Take, str, os.PathLike)) else list(films)
-    return measured(many, reference=reference, metrics=tuple(metrics))
+    return measured(many, reference=reference, metrics=tuple(metrics), features=features)
 
 
 def order_of(
-    brief: Brief, options: Options, *, run: str | os.PathLike[str] | None, executor: str
+    brief: Brief,
+    options: Options,
+    *,
+    run: str | os.PathLike[str] | None,
+    executor: str,
+    film: str | os.PathLike[str] | None = None,
 ) -> Order:
-    """Everything needed to make a film, checked to the last weight; nothing is written."""
+    """Everything needed to make a film, checked to the last weight; nothing is written.
+
+    film: where it goes, and where its manifest tells in what it has been redone.
+    """
     from longtake.engine import executor_of
 
     brief = read_brief(brief, options) or brief
+    options = remembered(brief, options, film)
     job = job_of(brief, options)
     model = options.get("model", "")
     asked = {
@@ -213,9 +230,10 @@ def order_of(
     if isinstance(model, System) and not executor.startswith(("serial", "batched")):
         what = "a System in hand cannot be sent to other processes"
         raise InputError(what, f"executor {executor}", "a model's name or FILE.py:FUNCTION")
-    store = store_of(job, None if run is None else Path(run))
-    hands = executor_of(executor, functools.partial(make_system, asked))
+    store = store_of(job, run)
+    hands = executor_of(executor, functools.partial(make_system, asked), job.device)
     check_fit(job)
+    check_redo(job, store, options, "memory" if run is None else os.fspath(run))
     _check_device(job)
     _check_parts(job)
     return Order(job, store, hands, brief, options)
@@ -223,14 +241,20 @@ def order_of(
 
 def run_folder(
     out: str | os.PathLike[str], run: str | os.PathLike[str] | None = None
-) -> Path | None:
+) -> Path | str | None:
     """Where finished steps live: as told, or beside the film, and never in the film's place.
 
-    None: in memory, for a film on stdout has nothing beside it.
+    A text: by URL. None: in memory, for a film on stdout has nothing beside it.
     """
+    from longtake.engine.bucket import is_url, path_of
     from longtake.video.files import STDOUT, segments_of
 
     place = Path(out)
+    if isinstance(run, str) and is_url(run):
+        local = path_of(run)
+        if local is None:
+            return run
+        run = local
     if os.fspath(out) == STDOUT:
         return None if run is None else Path(run)
     folder = Path(run) if run is not None else place.with_name(f"{place.stem or place.name}.run")
@@ -390,24 +414,41 @@ def written(
 
     Then its manifest stands beside it.
     """
+    from longtake.engine.lane import Lane
     from longtake.video import VideoWriter
+    from longtake.video.files import STDOUT
 
     began, job, last, sheeted = time.monotonic(), order.job, None, _Sheet(order.job)
     film, witness = Path(out), Witness(order.job) if _has_manifest(out) else None
     endless = job.frames is None
+
+    def see(item: Any) -> None:
+        """Frames into all that is made of them."""
+        writer.write(item.pixels)
+        if witness is not None:
+            witness.see(item)
+        if sheet is not None:
+            sheeted.see(item.first, item.pixels)
+
     with ExitStack() as stack:
         writer = VideoWriter(out, size=job.size, fps=job.fps, audio=audio, endless=endless)
         stack.enter_context(writer)
+        lane = stack.enter_context(Lane[None]("encode", room=1))
+        # what may wait for a reader or a viewer's clock stays where Ctrl-C ends it
+        beside = not endless and os.fspath(out) != STDOUT
         for item in _rendered(order, None if witness is None else witness.settle):
             if _is_frames(item):
-                writer.write(item.pixels)
-                if witness is not None:
-                    witness.see(item)
-                if sheet is not None:
-                    sheeted.see(item.first, item.pixels)
+                if not beside:
+                    see(item)
+                    continue
+                if not lane.room:
+                    lane.take()
+                lane.give(functools.partial(see, item))
             elif type(item).__name__ == "Done":
                 last = item
             else:
+                if witness is not None and type(item).__name__ == "Chosen":
+                    job = witness.choose(item.take)
                 yield item
     if witness is not None:
         asked = asked_of(job, order.brief, order.options, film.parent)

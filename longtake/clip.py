@@ -115,6 +115,7 @@ class ClipSpec:
     tracks: control tracks it reads and their width. begins: answers requests that observe nothing.
     sibling: a model of the same kind that could observe more.
     fingerprint: of weights, sampler settings and code version: changes when pixels may.
+    codes: frames are whole numbers (torch.int64) below it; 0: real numbers.
     """
 
     window: int
@@ -122,6 +123,7 @@ class ClipSpec:
     fingerprint: str
     observes: str = "any"
     tracks: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    codes: int = 0
     begins: bool = True
     sibling: str = ""
 
@@ -156,6 +158,7 @@ class CodecSpec:
 
     channels and down: a latent frame is (channels, ceil(h/down), ceil(w/down)). stride: video frames in a latent frame.
     context: latent frames the decoder wants on each side of those it decodes.
+    codes: as in `ClipSpec`.
     lead: video frames that the first latent frame of a take lacks (causal codecs: stride - 1).
     chunk: latent frames decoded together; takes are rounded up to 1 + a multiple of it.
     streams: decodes in the order of film, by a `CodecStream`; `context[1]` is how far that looks ahead.
@@ -167,6 +170,7 @@ class CodecSpec:
     stride: int
     context: tuple[int, int]
     fingerprint: str
+    codes: int = 0
     lead: int = 0
     chunk: int = 1
     streams: bool = False

@@ -48,6 +48,21 @@ class StepKey:
         """The name under which the step's clip is stored."""
         return fingerprint(dict(self.parts))
 
+    @property
+    def attempt(self) -> int:
+        """How often the step was rolled again before this clip."""
+        return int(self.parts.get("attempt", "0"))
+
+    @property
+    def first(self) -> StepKey:
+        """The key of the step's first attempt."""
+        return self.rolled(0)
+
+    def rolled(self, attempt: int) -> StepKey:
+        """The key of another attempt at the same step; the first has no part of that name."""
+        parts = {name: value for name, value in self.parts.items() if name != "attempt"}
+        return StepKey({**parts, "attempt": str(attempt)} if attempt else parts)
+
     def why(self, other: StepKey) -> tuple[str, ...]:
         """Names of the parts that differ: why a step must run again."""
         names = {*self.parts, *other.parts}

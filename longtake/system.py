@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, Generic, Protocol, TypeVar
 
-from longtake.clip import ClipModel, ClipSpec, Codec, CodecSpec
+from longtake.clip import Clip, ClipModel, ClipRequest, ClipSpec, Codec, CodecSpec
 from longtake.controls import Encoder, Planner
 from longtake.errors import FitError, InputError, nearest
 from longtake.steps import Scheme
@@ -43,14 +43,32 @@ class Select(Protocol):
     ) -> tuple[int, ...]: ...
 
 
+class Judge(Protocol):
+    """A recipe's own scores of a finished clip, such as how well it agrees with its prompt.
+
+    Both are deterministic, and the lower a score the better: one above its limit is a fault.
+    """
+
+    @property
+    def limits(self) -> Mapping[str, float]:
+        """The largest score that is no fault, above 0, by name."""
+
+    def scores(self, clip: Clip, request: ClipRequest) -> Mapping[str, float]:
+        """A score for every limit. clip: the answer to `request`, (1, t, *frame), on the CPU."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """One pass over the timeline: a scheme, the models its roles call, and the codec of its latents."""
+    """One pass over the timeline: a scheme, the models its roles call, and the codec of its latents.
+
+    select: for adaptive schemes. judge: more scores of finished steps than those every clip has.
+    """
 
     scheme: Scheme
     models: Mapping[str, ModelPart]
     codec: CodecPart
     select: Select | None = None
+    judge: Judge | None = None
 
     def __post_init__(self) -> None:
         if not self.models:
@@ -68,6 +86,15 @@ class Stage:
                     f"the model speaks {channels} channels, the codec {self.codec.spec.channels}",
                     f"role {role}",
                 )
+            if model.spec.codes != self.codec.spec.codes:
+                told = " and ".join(
+                    f"{who} {f'one of {spec.codes} codes' if spec.codes else 'real numbers'}"
+                    for who, spec in (
+                        ("the model speaks", model.spec),
+                        ("the codec", self.codec.spec),
+                    )
+                )
+                raise FitError(told, f"role {role}", f"codes={self.codec.spec.codes}")
 
     def model(self, role: str) -> ModelPart:
         """The model of a role; a single model serves every role."""

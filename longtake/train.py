@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,15 @@ from longtake.errors import InputError
 
 Losses = Callable[[Any], Mapping[str, Tensor]]  # a batch -> named losses, (b,) or scalars
 Batches = Callable[[int], Any]  # a step's number -> its batch: what makes resume exact
+Tools = Callable[[nn.Module, Sequence[nn.Parameter], float], list[torch.optim.Optimizer]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """How long and how fast. minutes: stop early on the clock, the rate falling to zero by then."""
+    """How long and how fast. minutes: stop early on the clock, the rate falling to zero by then.
+
+    seed: of torch's own generator, set anew for every step, so that what losses draw is resumed too.
+    """
 
     steps: int
     rate: float = 2e-3
@@ -34,6 +39,7 @@ class Schedule:
     save_every: int = 200
     log_every: int = 20
     clip: float = 1.0
+    seed: int = 0
 
     def progress(self, step: int, seconds: float) -> float:
         """Share of the training that is over, by steps or by the clock."""
@@ -114,53 +120,139 @@ def orthogonal(matrix: Tensor) -> Tensor:
     return (x.T if tall else x).to(matrix.dtype)
 
 
-def optimisers(module: nn.Module, rate: float) -> list[torch.optim.Optimizer]:
-    """Muon for hidden matrices and filters, AdamW for everything else.
+def optimisers(
+    module: nn.Module, params: Sequence[nn.Parameter], rate: float
+) -> list[torch.optim.Optimizer]:
+    """Muon for hidden matrices and filters among `params`, AdamW for everything else.
 
     A layer that says `outer = True` (first and last layers, embeddings) goes to AdamW, so do
     depthwise filters.
     """
     outer = {id(p) for m in module.modules() if getattr(m, "outer", False) for p in m.parameters()}
-    trained = [p for p in module.parameters() if p.requires_grad]
-    hidden = [p for p in trained if p.ndim >= 2 and p.shape[1] > 1 and id(p) not in outer]
+    hidden = [p for p in params if p.ndim >= 2 and p.shape[1] > 1 and id(p) not in outer]
     chosen = {id(p) for p in hidden}
-    others = [p for p in trained if id(p) not in chosen]
+    others = [p for p in params if id(p) not in chosen]
     found: list[torch.optim.Optimizer] = []
     if hidden:
         found.append(Muon(hidden, lr=rate))
     if others:
         found.append(torch.optim.AdamW(others, lr=rate, betas=(0.9, 0.98), weight_decay=0.0))
-    for optimiser in found:
-        for group in optimiser.param_groups:
-            group["peak"] = group["lr"]
+    return found
+
+
+def adversarial(
+    module: nn.Module, params: Sequence[nn.Parameter], rate: float
+) -> list[torch.optim.Optimizer]:
+    """Adam without momentum, for players of a game (Karras et al. 2020, StyleGAN2, appendix B)."""
+    return [torch.optim.Adam(params, lr=rate, betas=(0.0, 0.99))]
+
+
+@dataclasses.dataclass(frozen=True)
+class Player:
+    """Weights that some of the losses train: `names`, or (None) all that train no other player."""
+
+    names: frozenset[str] | None
+    params: list[nn.Parameter]
+    tools: list[torch.optim.Optimizer]
+
+    def total(self, named: Mapping[str, Tensor], others: frozenset[str]) -> Tensor:
+        """The sum of its losses' means."""
+        mine = [
+            loss.mean()
+            for name, loss in named.items()
+            if (name not in others if self.names is None else name in self.names)
+        ]
+        return torch.stack(mine).sum()
+
+    def descend(self, grads: Sequence[Tensor | None], limit: float, rate: float) -> float:
+        """One update at `rate` times each optimiser's own; none where the gradient is not finite.
+
+        Returns the gradient's norm, which is cut at `limit`.
+        """
+        for p, grad in zip(self.params, grads, strict=True):
+            p.grad = grad
+        norm = float(nn.utils.clip_grad_norm_(self.params, limit))
+        if math.isfinite(norm):
+            for tool in self.tools:
+                for group in tool.param_groups:
+                    group["lr"] = group["peak"] * rate
+                tool.step()
+        for p in self.params:
+            p.grad = None
+        return norm
+
+
+def players(
+    module: nn.Module, parts: Mapping[str, nn.Module], tools: Tools, rate: float
+) -> list[Player]:
+    """One player for every part, and one for the weights in no part."""
+    trained = [p for p in module.parameters() if p.requires_grad]
+    owner: dict[int, nn.Module] = {}
+    for name, part in parts.items():
+        for p in part.parameters():
+            if owner.setdefault(id(p), part) is not part:
+                raise InputError(
+                    "two parts share a weight", f"loss {name}", "parts without overlap"
+                )
+    if not {id(p) for p in module.parameters()} >= set(owner):
+        raise InputError("a part is not of what is trained", "parts", "parts of the module")
+    found = []
+    for part in dict.fromkeys(parts.values()):
+        names = frozenset(name for name, other in parts.items() if other is part)
+        own = [p for p in trained if owner.get(id(p)) is part]
+        found.append(Player(names, own, tools(module, own, rate) if own else []))
+    rest = [p for p in trained if id(p) not in owner]
+    if rest or not parts:
+        found.append(Player(None, rest, tools(module, rest, rate)))
+    for player in found:
+        for tool in player.tools:
+            for group in tool.param_groups:
+                group["peak"] = group["lr"]
     return found
 
 
 def fit(
-    module: nn.Module, losses: Losses, batches: Batches, schedule: Schedule, folder: Path
+    module: nn.Module,
+    losses: Losses,
+    batches: Batches,
+    schedule: Schedule,
+    folder: Path,
+    parts: Mapping[str, nn.Module] | None = None,
+    tools: Tools = optimisers,
 ) -> Iterator[Logged]:
     """Trains `module` in place and yields its curve; continues from `folder` if a checkpoint is there.
 
-    At the end, and in `folder/average.safetensors`, stand the averaged weights.
+    parts: by a loss's name, the part of `module` which that loss alone trains (a generator, a
+    critic); each part has optimisers of its own, all losses of one step are taken at the same
+    weights, and weights in no part are trained by the losses not named. At the end, and in
+    `folder/average.safetensors`, stand the averaged weights. InputError where the losses do not
+    have the parts' names.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    tools = optimisers(module, schedule.rate)
+    parts = parts or {}
+    team = players(module, parts, tools, schedule.rate)
     average = Average(module, schedule.ema)
-    step, spent = _resume(module, tools, average, folder)
+    everyone = [tool for player in team for tool in player.tools]
+    step, spent = _resume(module, everyone, average, folder)
+    _forget_after(folder / "curve.jsonl", step)
     begun, sums = time.monotonic() - spent, dict[str, list[float]]()
     while schedule.progress(step, time.monotonic() - begun) < 1:
         factor = schedule.factor(step, time.monotonic() - begun)
-        for tool in tools:
-            for group in tool.param_groups:
-                group["lr"] = group["peak"] * factor
-            tool.zero_grad(set_to_none=True)
+        torch.manual_seed(_seed(schedule.seed, step))
         named = losses(batches(step))
-        total = torch.stack([loss.mean() for loss in named.values()]).sum()
-        total.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(module.parameters(), schedule.clip)
-        if math.isfinite(float(norm)):
-            for tool in tools:
-                tool.step()
+        _expect(parts, named, team)
+        totals = [player.total(named, frozenset(parts)) for player in team]
+        grads = [  # all before any update: a later player's loss must not see new weights
+            torch.autograd.grad(
+                total, player.params, retain_graph=player is not team[-1], allow_unused=True
+            )
+            for player, total in zip(team, totals, strict=True)
+        ]
+        norms = [
+            player.descend(grad, schedule.clip, factor)
+            for player, grad in zip(team, grads, strict=True)
+        ]
+        if all(math.isfinite(norm) for norm in norms):
             average.follow(module, step)
         for name, loss in named.items():
             sums.setdefault(name, []).append(float(loss.detach().mean()))
@@ -168,14 +260,49 @@ def fit(
         if step % schedule.log_every == 0:
             means = {name: sum(values) / len(values) for name, values in sums.items()}
             sums.clear()
-            logged = Logged(step, time.monotonic() - begun, means | {"norm": float(norm)})
+            logged = Logged(step, time.monotonic() - begun, means | {"norm": max(norms)})
             with (folder / "curve.jsonl").open("a") as file:
                 file.write(json.dumps(logged.line()) + "\n")
             yield logged
         if step % schedule.save_every == 0:
-            _save(module, tools, average, folder, step, time.monotonic() - begun)
-    _save(module, tools, average, folder, step, time.monotonic() - begun)
+            _save(module, everyone, average, folder, step, time.monotonic() - begun)
+    _save(module, everyone, average, folder, step, time.monotonic() - begun)
     module.load_state_dict(average.weights, strict=False)
+
+
+def _seed(seed: int, step: int) -> int:
+    """Of torch's generator at a step."""
+    data = hashlib.sha256(f"{seed}/{step}".encode()).digest()
+    return int.from_bytes(data[:8], "big", signed=True)
+
+
+def _expect(
+    parts: Mapping[str, nn.Module], named: Mapping[str, Tensor], team: list[Player]
+) -> None:
+    """That every player has a loss, and every loss a player."""
+    told = ", ".join(named)
+    missing = [name for name in parts if name not in named]
+    if missing:
+        raise InputError(f"no loss '{missing[0]}'", "parts", told)
+    others = [name for name in named if name not in parts]
+    if bool(others) != (team[-1].names is None):
+        what = f"loss '{others[0]}' trains no weight" if others else "weights that no loss trains"
+        raise InputError(what, "parts", told)
+
+
+def _forget_after(curve: Path, step: int) -> None:
+    """Drops lines of a curve after `step`: they are about to be written again."""
+    if curve.exists():
+        lines = curve.read_text().splitlines(keepends=True)
+        kept = [line for line in lines if json.loads(line)["step"] <= step]
+        if len(kept) < len(lines):
+            curve.write_text("".join(kept))
+
+
+def _buffers(module: nn.Module) -> dict[str, Tensor]:
+    """What a module keeps beside its weights and saves with them: codebooks, running means."""
+    kept = module.state_dict()
+    return {name: b for name, b in module.named_buffers() if name in kept}
 
 
 def _flat(tools: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
@@ -195,12 +322,14 @@ def _save(
     step: int,
     seconds: float,
 ) -> None:
+    kept = {n: b.detach().contiguous() for n, b in _buffers(module).items()}
     state = {f"weights/{n}": p.detach().contiguous() for n, p in module.named_parameters()}
+    state |= {f"weights/{n}": b for n, b in kept.items()}
     state |= {f"average/{n}": p.contiguous() for n, p in average.weights.items()}
     state |= {f"tools/{n}": p for n, p in _flat(tools).items()}
     save_file(state, folder / "new", {"step": str(step), "seconds": str(seconds)})
     os.replace(folder / "new", folder / "checkpoint.safetensors")
-    save_file({n: p.contiguous() for n, p in average.weights.items()}, folder / "new")
+    save_file({n: p.contiguous() for n, p in average.weights.items()} | kept, folder / "new")
     os.replace(folder / "new", folder / "average.safetensors")
 
 
@@ -213,15 +342,15 @@ def _resume(
     with safe_open(path, "pt") as file:
         notes = file.metadata()
     state = load_file(path)
-    own = dict(module.named_parameters())
-    for name, p in own.items():
+    for name, p in (dict(module.named_parameters()) | _buffers(module)).items():
         saved = state.get(f"weights/{name}")
         if saved is None or saved.shape != p.shape:
             raise InputError(
                 f"checkpoint is of another network ({name})", str(path), "a new folder"
             )
         p.data.copy_(saved)
-        average.weights[name].copy_(state[f"average/{name}"])
+        if name in average.weights:
+            average.weights[name].copy_(state[f"average/{name}"])
     for n, tool in enumerate(tools):
         places = {key.split("/")[2] for key in state if key.startswith(f"tools/{n}/")}
         restored = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -99,6 +100,8 @@ class ToyModel:
         time.sleep(self.slow)
         if self.die == "exit" and 8 in request.targets:
             os._exit(9)
+        if self.die.startswith(("once:", "hang:")) and 8 in request.targets:
+            _trouble(*self.die.split(":", 1))
         if self.die == "memory" and 8 in request.targets:
             raise MemoryError
         noise = request.noise.clip(request.samples, request.targets, request.frame)
@@ -114,6 +117,13 @@ class ToyModel:
         if "source" in tracks:
             frames = 0.1 * frames + tracks["source"][None]
         return Clip(frames, request.targets, {"count": count + 1})
+
+
+def _trouble(kind: str, mark: str) -> None:
+    """Dies or hangs, but not where it did before."""
+    if not os.path.exists(mark):
+        Path(mark).touch()
+        os.kill(os.getpid(), signal.SIGKILL if kind == "once" else signal.SIGSTOP)
 
 
 class ToyCodec:

@@ -22,6 +22,7 @@ from longtake.cli.doctor import weights, whole
 from longtake.cli.plans import read_given
 from longtake.errors import InputError
 from longtake.video import VideoWriter, probe, read_video, write_image
+from longtake.worlds import WORLDS
 
 TOY = f"{Path(__file__).parent / 'toy.py'}:toy"
 GENERATE = ("generate", "m", "--model", TOY, "--frames", "40")
@@ -52,7 +53,7 @@ def process(*words: str, **extra: Any) -> subprocess.Popen[str]:
 # --- help
 
 
-@pytest.mark.parametrize("verb", [*cli.commands, "data render", "data preview"])
+@pytest.mark.parametrize("verb", [*cli.commands, "data render", "data preview", "data check"])
 def test_every_verb_explains_itself(verb: str) -> None:
     result = run(*verb.split(), "--help")
     assert result.exit_code == 0
@@ -92,7 +93,8 @@ def test_json_is_all_there_is_on_stdout() -> None:
     }
     assert names[-1] == "done"
     assert told[-1]["out"] == "film.mp4"
-    assert set(names) == {"planned", "started", "finished", "decoded", "done"}
+    # the toy grows brighter with every step, which is reported
+    assert set(names) == {"planned", "started", "finished", "suspect", "decoded", "done"}
 
 
 def test_quiet_says_nothing() -> None:
@@ -147,7 +149,7 @@ def test_an_edited_shot_renders_its_take_again_and_no_other() -> None:
         ((*GENERATE, "--set", "windw=3"), "unknown knob 'windw' (--set); try window"),
         ((*GENERATE, "--set", "window"), "'window' turns no knob (--set); try --set KNOB=VALUE"),
         ((*GENERATE, "--image", "no.png"), "no such file (no.png); try"),
-        ((*GENERATE, "--redo", "1-2"), "'--redo' is not part of this version (longtake); try"),
+        ((*GENERATE, "--from-draft", "x"), "'--from-draft' is not part of this version (longtake)"),
         ((*GENERATE, "--draft"), "'--draft' is not part of this version (longtake); try"),
         ((*GENERATE, "--sheet", "s.jpg"), "a contact sheet is a PNG (--sheet s.jpg); try s.png"),
         ((*GENERATE, "--out", ""), "an empty value (--out); try film.mp4"),
@@ -162,7 +164,7 @@ def test_an_edited_shot_renders_its_take_again_and_no_other() -> None:
         (("data", "render", "skj", "--out", "a.mp4"), "unknown world 'skj' (worlds); try sky"),
         (("data", "render", "sky", "--out", "a.mp4", "--truth", "t.csv"), "truth is written as"),
         (("prove", "x"), "'prove' is not part of this version (longtake); try"),
-        (("studio",), "'studio' is not part of this version (longtake); try"),
+        (("studio", "--host", "0.0.0.0"), "without a token (--host 0.0.0.0); try --token"),
         (("verify", "film.mp4"), "no such file (film.mp4); try"),
         (("train", TOY), "cannot be trained (longtake train); try"),
     ],
@@ -361,10 +363,38 @@ def test_score_measures_and_can_fail() -> None:
 
 
 def test_data_lists_and_previews() -> None:
-    assert [line["name"] for line in lines(run("data", "--json"))] == ["sky"]
+    assert [line["name"] for line in lines(run("data", "--json"))] == sorted(WORLDS)
     asked = ("--out", "s.png", "--size", "32x32", "--frames", "4")
     assert run("data", "preview", "sky", *asked).exit_code == 0
     assert Path("s.png").stat().st_size > 1000
+
+
+def test_data_check_holds_a_film_against_a_world() -> None:
+    words = ("--size", "64x64", "--frames", "30", "--set", "count=1", "--out", "d.mp4")
+    assert run("data", "render", "digits", *words, "--truth", "d.jsonl").exit_code == 0
+    told = lines(run("data", "check", "d.mp4", "--world", "digits", "--json"))[-1]
+    assert (told["event"], told["frames"], told["per_thousand"]["all"]) == ("checked", 30, 0.0)
+    broken = run("data", "check", "d.mp4", "--world", "push")
+    assert broken.exit_code == 1 and "break a law" in broken.stderr
+    assert run("data", "check", "digits", "--frames", "5", "--size", "64x64").exit_code == 0
+    for words, message in (
+        (("d.mp4",), "a file is checked against a world"),
+        (("d.mp4", "--world", "digts"), "try digits"),
+        (("d.mp4", "--world", "maze"), "try --seed 0"),
+        (("d.mp4", "--world", "sky"), "sky has no law checker"),
+        (("d.mp4", "--world", "digits", "--set", "cout=2"), "try count"),
+        (("no.mp4", "--world", "digits"), "no such file"),
+    ):
+        result = run("data", "check", *words)
+        assert result.exit_code == 2 and message in result.stderr, result.stderr
+
+
+def test_a_script_is_given_as_a_prompt() -> None:
+    asked = ("--prompt", "red square jumps", "--frames", "4", "--size", "64x64", "--out", "s.mp4")
+    assert run("data", "render", "script", *asked, "--truth", "s.jsonl").exit_code == 0
+    first = json.loads(Path("s.jsonl").read_text().splitlines()[0])
+    assert first["caption"] == "the red square jumps" and len(first["box"][0]) == 4
+    assert run("data", "render", "maze", *asked).exit_code == 2
 
 
 def test_systems_lists_recipes_and_knobs() -> None:

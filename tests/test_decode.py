@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -80,21 +81,28 @@ def test_an_endless_take_has_endless_windows() -> None:
 
 def test_frames_come_in_film_order_whatever_is_written_first() -> None:
     job = toy_job(300, scheme=Tree())
-    reads = []
+    reads: list[tuple[int, ...]] = []
 
-    def read(stage: int, indices: tuple[int, ...]) -> Clip:
+    def read(stage: int, indices: tuple[int, ...], view: object = None) -> Clip:
         reads.append(indices)
         return Clip(torch.zeros(1, len(indices), 3, 4, 8), indices)
 
     reel = Reel(job, read)
+
+    def show(items: Iterable[object]) -> None:
+        for item in items:
+            if isinstance(item, Frames):
+                shown.extend(range(item.first, item.first + len(item.pixels)))
+
     order = torch.randperm(75, generator=torch.Generator().manual_seed(3)).tolist()
-    shown, landed = [], set()
+    shown: list[int] = []
+    landed: set[int] = set()
     for index in order:
         landed.add(index)
-        for item in reel.land((index,), 0):
-            if isinstance(item, Frames):
-                shown += range(item.first, item.first + len(item.pixels))
-                assert landed.issuperset(reads[-1])
+        show(reel.land((index,), 0))
+        assert all(landed.issuperset(read) for read in reads)
+    show(reel.rest())
+    reel.close()
     assert shown == list(range(300)) and reel.over and not reel._written
 
 

@@ -24,7 +24,13 @@ from longtake.cli import cli
 ROOT = Path(__file__).parent.parent
 TOY = f"{Path(__file__).parent / 'toy.py'}:toy"
 DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
-EXAMPLES = ("README.md", "guide.md", "extending.md")  # documents with examples in Python
+EXAMPLES = (
+    "README.md",
+    "guide.md",
+    "extending.md",
+    "worlds.md",
+    "families.md",
+)  # documents with examples in Python
 LANGUAGES = {"", "python", "sh", "toml"}
 
 

@@ -79,7 +79,8 @@ def test_events_come_in_order_and_tell_all() -> None:
 
 def test_frames_land_before_the_film_is_made() -> None:
     kinds = [type(item).__name__ for item in render(toy_job(400), Memory(), Serial())]
-    assert kinds.index("Frames") < kinds.index("Finished") + 6
+    # two windows of two steps each may be under way, and the first needs a step more
+    assert kinds[: kinds.index("Frames")].count("Finished") <= 7
     assert kinds.index("Frames") < len(kinds) // 4
 
 
@@ -219,17 +220,38 @@ def test_explain_names_what_changed_and_the_ancestry() -> None:
         explain(store, 12)
 
 
+def test_the_journal_names_every_clip_before_it_is_stored() -> None:
+    class Stopping(Memory):
+        def put(self, key: str, clip: Clip) -> None:
+            super().put(key, clip)
+            if len(self.clips) == 5:
+                raise KeyboardInterrupt
+
+    store = Stopping()
+    with pytest.raises(KeyboardInterrupt):
+        made(toy_job(None), store)  # endless: `gc` has nothing but the journal to go by
+    assert len(store.clips) == 5 and set(store.clips) <= {line["key"] for line in store.records()}
+    job, film = toy_job(60), Memory()
+    film.record(dict(next(store.records())))  # a line without its clip, as of a stop in between
+    *steps, _ = plan_lines(job, film)
+    assert steps[0]["why"] == "missing" and made(job, film)[1][-1]["ran"] == len(steps)
+
+
+def tensors() -> int:
+    return sum(type(o) is torch.Tensor for o in gc.get_objects())
+
+
 def test_memory_stays_flat_over_six_thousand_frames(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clip = 4 * 3 * 4 * 8 * 4 + 4
     monkeypatch.setattr(desk_module, "BUDGET", 8 * clip)
     monkeypatch.setattr(os, "fsync", lambda handle: None)  # only for speed
-    most = 0
+    before, most = tensors(), 0  # other tests may have left models in memory
     for number, item in enumerate(render(toy_job(6000), Folder(tmp_path / "run"), Serial())):
         if number % 100 == 0:
             del item
-            most = max(most, sum(type(o) is torch.Tensor for o in gc.get_objects()))
+            most = max(most, tensors() - before)
     assert most < 60  # 1,500 latent frames in 375 clips, two tensors each
 
 

@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import os
+import signal
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from engine_parts import Tree, count, made, toy_job, toy_system
+from engine_parts import ToyEncoder, Tree, count, made, toy_job, toy_system
 
-from longtake.engine import Batched, Executor, Memory, Processes, Serial, executor_of, render
+from longtake.controls import Cue
+from longtake.engine import (
+    Batched,
+    Executor,
+    Finished,
+    Frames,
+    Memory,
+    Processes,
+    Ray,
+    Serial,
+    Task,
+    executor_of,
+    render,
+)
+from longtake.engine.executors.parcels import Pulse
 from longtake.errors import InputError, MachineError
 from longtake.system import System
 
@@ -79,6 +99,95 @@ def test_a_lost_worker_stops_the_run_and_the_next_run_ends_it() -> None:
     assert torch.equal(film, made(job, Memory())[0])
 
 
+@pytest.mark.parametrize("trouble", ["once", "hang"])
+def test_the_step_of_a_worker_that_dies_or_hangs_is_begun_again(
+    trouble: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("longtake.engine.executors.workers.PATIENCE", 6.0)
+    monkeypatch.setattr("longtake.engine.executors.workers.BEAT", 0.2)
+    job = toy_job(100)
+    make = functools.partial(toy_system, die=f"{trouble}:{tmp_path / 'mark'}")
+    film, events = made(job, Memory(), Processes(1, make))
+    assert torch.equal(film, made(job, Memory())[0])
+    told = [event for event in events if event["event"] == "repaired"]
+    why = {"once": "exit code -9", "hang": "it did nothing any more"}[trouble]
+    assert told == [
+        {"event": "repaired", "step": 2, "why": f"a worker was lost ({why})", "attempt": 0}
+    ]
+    assert count(events, "finished") == len(job.calls)
+
+
+def test_ctrl_c_while_a_worker_starts_is_not_its_affair(monkeypatch: pytest.MonkeyPatch) -> None:
+    job, executor = toy_job(60), Processes(1, toy_system)
+    submit = executor.submit
+
+    def disturbed(task: Task) -> None:
+        submit(task)
+        process = executor._busy[0].process.pid
+        assert process is not None
+        os.kill(process, signal.SIGINT)
+
+    monkeypatch.setattr(executor, "submit", disturbed)
+    _, events = made(job, Memory(), executor)
+    assert events[-1]["ran"] == len(job.calls) and count(events, "repaired") == 0
+
+
+def test_a_worker_that_died_without_work_is_replaced() -> None:
+    job, executor = toy_job(60), Processes(1, toy_system)
+    film = render(job, Memory(), executor)
+    for item in film:
+        if isinstance(item, Finished):
+            (idle,) = executor._idle
+            idle.process.kill()
+            idle.process.join()
+            break
+    rest = [item.line() for item in film if not isinstance(item, Frames)]
+    assert rest[-1]["ran"] == len(job.calls) and count(rest, "repaired") == 0
+
+
+ORPHANED = """
+import functools
+from engine_parts import made, toy_job, toy_system
+from longtake.engine import Memory, Processes
+
+if __name__ == "__main__":
+    executor = Processes(1, functools.partial(toy_system, slow=600))
+    submit = executor.submit
+    executor.submit = lambda task: (submit(task), print(executor._busy[0].process.pid, flush=True))
+    made(toy_job(100), Memory(), executor)
+"""
+
+
+def test_workers_end_when_nobody_is_left_to_work_for(tmp_path: Path) -> None:
+    (tmp_path / "orphaned.py").write_text(ORPHANED)
+    here = Path(__file__).parent
+    environment = {**os.environ, "PYTHONPATH": f"{here}{os.pathsep}{here.parent}"}
+    words = [sys.executable, str(tmp_path / "orphaned.py")]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, env=environment) as parent:
+        assert parent.stdout is not None
+        assert int(parent.stdout.readline()) > 0
+        parent.kill()
+        assert parent.stdout.read() == b""  # its end comes when the worker, who shares it, is gone
+
+
+def test_a_worker_at_work_does_not_hang_and_a_still_one_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    pulse, used = Pulse(), 0.0
+    pulse.begin()
+    for _ in range(50):  # a twentieth of a processor, for long
+        now, used = now + 20, used + 1
+        assert not pulse.stopped(used, 300)
+    now += 299
+    assert not pulse.stopped(used, 300)
+    now += 2
+    assert pulse.stopped(used + 0.001, 300)
+    pulse.begin()
+    assert not pulse.stopped(used, 300)
+
+
 def broken() -> System:
     raise InputError("no weights", "skies", "longtake doctor")
 
@@ -143,3 +252,116 @@ def test_without_ray_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MachineError, match="pip install ray"):
         executor_of("ray", make)
+
+
+def test_a_prompt_is_encoded_once_and_alone() -> None:
+    asked: list[Sequence[str]] = []
+
+    class Listening(ToyEncoder):
+        def encode(self, prompts: Sequence[str]) -> torch.Tensor:
+            asked.append(tuple(prompts))
+            return super().encode(prompts)
+
+    cues = (Cue(0.0, 5.0, "calm sea"), Cue(5.0, None, "a storm", cut=False))
+    system = dataclasses.replace(toy_system(), encoder=Listening(), passage=2.0)
+    film, _ = made(toy_job(100, system=system, cues=cues), Memory())
+    assert asked == [("calm sea",), ("a storm",)]
+    plain = dataclasses.replace(system, encoder=ToyEncoder())
+    assert torch.equal(film, made(toy_job(100, system=plain, cues=cues), Memory())[0])
+
+
+# --- Ray
+
+
+class FakeRay:
+    """What the executor uses of ray, in this process. trouble: by call, what it raises or None."""
+
+    def __init__(self, trouble: Sequence[str | None] = ()) -> None:
+        self.trouble, self.hired, self.killed = list(trouble), 0, 0
+        self.exceptions = SimpleNamespace(RayError=type("RayError", (Exception,), {}))
+        self.options: dict[str, Any] = {}
+
+    def is_initialized(self) -> bool:
+        return True
+
+    def cluster_resources(self) -> dict[str, float]:
+        return {"CPU": 4.0, "GPU": 2.0}
+
+    def nodes(self) -> list[dict[str, Any]]:
+        return [{"Alive": True, "Resources": {"CPU": 4.0}}]
+
+    def remote(self, kind: Any) -> Any:
+        def options(**asked: Any) -> Any:
+            self.options = asked
+            return SimpleNamespace(remote=lambda *args: self._actor(kind(*args)))
+
+        return SimpleNamespace(options=options)
+
+    def _actor(self, hand: Any) -> Any:
+        self.hired += 1
+        answer = SimpleNamespace(remote=lambda parcel: Reference(hand.answer, parcel))
+        return SimpleNamespace(answer=answer, used=SimpleNamespace(remote=lambda: Reference(None)))
+
+    def wait(
+        self, references: list[Any], num_returns: int = 1, timeout: float = 0
+    ) -> tuple[list[Any], list[Any]]:
+        if references[0].call is None or (self.trouble and self.trouble[0] == "hang"):
+            return [], references
+        return references[:1], references[1:]
+
+    def get(self, reference: Any) -> Any:
+        if self.trouble and self.trouble.pop(0):
+            raise self.exceptions.RayError
+        return reference.call(*reference.args)
+
+    def kill(self, actor: Any) -> None:
+        self.killed += 1
+        self.trouble = [None if what == "hang" else what for what in self.trouble]
+
+
+class Reference:
+    """A call's answer to come."""
+
+    def __init__(self, call: Any, *args: Any) -> None:
+        self.call, self.args = call, args
+
+
+def test_ray_makes_the_same_film(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeRay()
+    monkeypatch.setitem(sys.modules, "ray", fake)
+    job = toy_job(100, scheme=Tree())
+    executor = Ray("", make)
+    assert executor.room() == 4  # cores by threads
+    film, _ = made(job, Memory(), executor)
+    assert torch.equal(film, made(job, Memory())[0])
+    assert fake.hired == fake.killed == 4 and fake.options["num_gpus"] == 0
+    on_gpus = executor_of("ray", make, "cuda")
+    assert on_gpus.room() == 2
+
+
+@pytest.mark.parametrize("trouble", ["lost", "hang"])
+def test_ray_begins_the_step_of_a_lost_worker_again(
+    trouble: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", FakeRay([None, trouble]))
+    monkeypatch.setattr("longtake.engine.executors.cluster.PATIENCE", 0.2)
+    film, events = made(toy_job(100), Memory(), Ray("", toy_system))
+    assert torch.equal(film, made(toy_job(100), Memory())[0])
+    (told,) = [event for event in events if event["event"] == "repaired"]
+    assert told["step"] == 1 and told["why"].startswith("a worker was lost (")
+
+
+def test_a_step_that_costs_ray_two_workers_stops_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", FakeRay([None, "lost", "lost"]))
+    with pytest.raises(MachineError, match=r"worker was lost \(RayError\); 1 finished steps"):
+        made(toy_job(100), Memory(), Ray("", toy_system))
+
+
+def test_on_a_real_cluster_of_ray() -> None:
+    ray = pytest.importorskip("ray")
+    job = toy_job(100, scheme=Tree())
+    try:
+        film, _ = made(job, Memory(), Ray("", make))
+        assert torch.equal(film, made(job, Memory())[0])
+    finally:
+        ray.shutdown()

@@ -104,10 +104,10 @@ def test_a_clip_that_goes_bad_while_in_use_stops_the_run_with_what_is_safe(
     monkeypatch.setattr("longtake.engine.desk.BUDGET", 1)
 
     class Rotting(Folder):
-        def record(self, line: Any) -> None:
-            super().record(line)
-            if line["step"] == 2:
-                (file,) = self.path.glob(f"clips/*/{line['key']}.safetensors")
+        def put(self, key: str, clip: Clip) -> None:
+            super().put(key, clip)
+            if 8 in clip.at:  # step 2's
+                (file,) = self.path.glob(f"clips/*/{key}.safetensors")
                 file.write_bytes(b"nothing")
 
     job = toy_job(100)

@@ -232,11 +232,16 @@ def test_a_terminal_is_shown_no_control_characters() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "5", "a-b", "3-2", "2-2", "-1-2", "0-7.1", "0-inf", "1e3-2e3", "0-1-2", "nan-1"]
+    "text", ["", "5", "a-b", "2-2", "-1-2", "0-7.1", "0-inf", "1e3-2e3", "0-1-2", "nan-1"]
 )
 def test_stretches_outside_the_film_are_refused(text: str) -> None:
     with pytest.raises(InputError, match="--replay 0-2"):
         read_span(text, {"film": {"frames": 70, "fps": "10"}})
+
+
+def test_a_stretch_the_wrong_way_round_is_turned() -> None:
+    with pytest.raises(InputError, match=r"3-2 does not go forward .*try --replay 2-3"):
+        read_span("3-2", {"film": {"frames": 70, "fps": "10"}})
 
 
 def test_seconds_of_a_short_film() -> None:

@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from longtake.metrics.distances import Moments
+from longtake.metrics.moments import Moments
 from longtake.metrics.net import FRAMES, SIDE, SPACING, WIDTH, ProbeNet, shrink
 from longtake.metrics.probe import Probe
 from longtake.worlds.sky import ATTRIBUTES, Sky, draw_script

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypedDict
@@ -21,8 +21,10 @@ from longtake.brief.numbers import (
     read_fps,
     read_frames,
     read_number,
+    read_repair,
     read_seed,
 )
+from longtake.brief.redo import redone_job
 from longtake.brief.systems import load_system
 from longtake.controls import Cue, Pin, Shot, Storyboard
 from longtake.engine.job import Given, Job
@@ -51,6 +53,13 @@ class Options(TypedDict, total=False):
     images: tuple[str, ...]  # [TIME=]FILE
     videos: tuple[str, ...]
     strength: float | str
+    repair: str  # off, report (the default) or repair
+    redo: str  # A-B, seconds: that stretch of a finished film is made again
+    takes: int | str  # so many takes of it, of which the best is chosen
+    take: int | str  # the take to see, whatever the scores say; 0: as it was before
+    redone: Sequence[
+        Mapping[str, Any]
+    ]  # what the film has been redone in before, as manifests say it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,12 +101,14 @@ def job_of(brief: Brief, options: Options) -> Job:
         cuts=tuple(span.first for span in spans[1:] if span.shot.cut),
         strength=strength,
         device=options.get("device", "") or "cpu",
+        repair=read_repair(options.get("repair") or "report"),
     )
     if remade:
-        return _joining(dataclasses.replace(job, source=_source(job, options)), spans)
+        job = dataclasses.replace(job, source=_source(job, options))
+        return redone_job(_joining(job, spans), options)
     given = _given(job, spans, options)
     _check_apart(given, fps, job.frames)
-    return _joining(dataclasses.replace(job, given=given), spans)
+    return redone_job(_joining(dataclasses.replace(job, given=given), spans), options)
 
 
 def is_endless(brief: Brief, options: Options) -> bool:

@@ -5,6 +5,7 @@ No torch here.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Iterable, Mapping
@@ -13,9 +14,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from longtake import recipes
-from longtake.brief import Brief, Options
+from longtake.brief import Brief, Options, job_of
+from longtake.brief.redo import told_redone
 from longtake.controls import Pin, Shot, Storyboard
 from longtake.engine.job import Job
+from longtake.engine.manifest import manifest_path, read_manifest
 from longtake.errors import InputError
 from longtake.prompts.storyboard import read_pin
 from longtake.system import System
@@ -96,7 +99,31 @@ def asked_of(job: Job, brief: Brief, options: Options, base: Path) -> Line:
         "shots": shots,
         **kept_pins(options, base),
         "strength": job.strength if job.source is not None else None,
+        **({"repair": job.repair} if job.repair == "repair" else {}),
+        **({"redone": told_redone(job.redone)} if job.redone else {}),
     }
+
+
+def remembered(brief: Brief, options: Options, film: str | os.PathLike[str] | None) -> Options:
+    """The options for redoing a film, with the redos it has, if the manifest beside it is of this film.
+
+    Other options are given back as they are. InputError where there is a manifest that cannot be read.
+    """
+    if options.get("redo") is None or film is None or not os.path.isfile(manifest_path(film)):
+        return options
+    manifest = read_manifest(Path(film))
+    told = manifest["asked"].get("redone", [])
+    plain = {
+        name: value for name, value in options.items() if name not in ("redo", "takes", "take")
+    }
+    job = job_of(brief, cast(Options, plain))
+    asked = json.loads(json.dumps(asked_of(job, brief, options, Path(film).parent)))
+    then = {name: value for name, value in manifest["asked"].items() if name != "redone"}
+    same = manifest["film"]["frames"] == job.frames and manifest["film"]["fps"] == str(job.fps)
+    same = same and manifest["film"]["size"] == list(job.size) and manifest["seed"] == job.seed
+    if not told or not same or asked != then:
+        return options
+    return cast(Options, {**options, "redone": told})
 
 
 def is_plain(value: Any) -> bool:
@@ -126,6 +153,9 @@ def asking(manifest: Line, base: Path, options: Options, film: str) -> tuple[Sto
         "model": _model(asked["model"], base, options, film),
         "settings": _settings(asked["settings"], options, film),
     }
+    if "redone" in asked:
+        wanted["redone"] = asked["redone"]
+    wanted["repair"] = "repair" if asked.get("repair") == "repair" else "off"
     if asked["strength"] is not None:
         wanted["strength"] = asked["strength"]
     for many, pins in _relative_pins(asked, base, film).items():

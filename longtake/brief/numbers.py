@@ -7,11 +7,13 @@ import re
 from fractions import Fraction
 from typing import Any
 
-from longtake.errors import InputError
+from longtake.engine.repair import MODES
+from longtake.errors import InputError, nearest
 from longtake.prompts.storyboard import SEEDS
 
 LONGEST = 10_000_000  # frames of a film
 _RATES = (Fraction(1, 10), Fraction(240))
+_STRETCH = re.compile(r"(\d{1,9}(?:\.\d{0,9})?)-(\d{1,9}(?:\.\d{0,9})?)", re.ASCII)
 # exponents of three digits and more would make fractions that fill the memory
 _RATE = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,2})?|\d+/\d+", re.ASCII)
 
@@ -38,6 +40,14 @@ def read_seed(value: Any) -> int:
     if seed not in SEEDS:
         raise InputError(f"seed {seed} out of range", "--seed", f"0 to {SEEDS[-1]}")
     return seed
+
+
+def read_repair(value: Any) -> str:
+    """What becomes of a step outside its limits."""
+    mode = str(value).strip()
+    if mode not in MODES:
+        raise InputError(f"unknown mode '{value}'", "--repair", nearest(mode, MODES))
+    return mode
 
 
 def read_number(value: Any, where: str, least: float, most: float) -> float:
@@ -84,3 +94,18 @@ def read_frames(seconds: Any, frames: Any, fps: Fraction) -> int | None:
 def nearest_frame(seconds: Fraction, fps: Fraction) -> int:
     """The frame border next to a time; a half goes up."""
     return math.floor(seconds * fps + Fraction(1, 2))
+
+
+def read_stretch(text: str, where: str, seconds: Fraction, hint: str) -> tuple[Fraction, Fraction]:
+    """Seconds A and B of `A-B`, A before B, inside a film of so many seconds."""
+    match = _STRETCH.fullmatch(str(text).strip())
+    if match is None:
+        raise InputError(f"'{text}' is not a stretch of seconds", where, f"{where} {hint}")
+    a, b = Fraction(match[1]), Fraction(match[2])
+    if not a < b <= seconds:
+        what = f"{text} is not within the film's {float(seconds):g} s"
+        if b <= a:
+            what = f"{text} does not go forward"
+            hint = f"{match[2]}-{match[1]}" if b < a <= seconds else hint
+        raise InputError(what, where, f"{where} {hint}")
+    return a, b

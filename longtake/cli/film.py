@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from longtake.brief import Options, is_endless, job_of, used_files
+from longtake.brief import Options, is_endless, job_of, read_brief, used_files
+from longtake.brief.notes import remembered
 from longtake.cli import plans
 from longtake.cli.base import Voice, absent, resumable, verb
 from longtake.cli.runs import remember
@@ -49,14 +50,22 @@ FILM_OPTIONS = (
         "FILE",
         f"The film: .mp4 .mkv .webm .gif .m3u8 (HLS), - (stdout), a PNG folder. [{OUT}]",
     ),
-    ("--run", "DIR", "Where finished steps live; if absent beside --out, for stdout in memory."),
+    (
+        "--run",
+        "DIR|URL",
+        "Where finished steps live; if absent beside --out, for stdout in memory.",
+    ),
     ("--executor", "KIND", "serial, batched[:N], processes:N or ray[:ADDRESS]. [serial]"),
     ("--device", "NAME", "cpu, cuda, cuda:1 or mps."),
     ("--audio", "FILE", "Sound for the film, cut at its end."),
     ("--sheet", "FILE.png", "Also a contact sheet of frames from the whole film."),
+    ("--repair", "MODE", "Steps that look wrong: off, report, or repair: roll again. [report]"),
+    ("--redo", "A-B", "Make these seconds of a finished film again; all else stays to the bit."),
+    ("--takes", "N", "So many takes of that stretch; the best by its scores is chosen. [1]"),
+    ("--take", "K", "The take to see, whatever the scores say; 0: what was there before."),
     ("--strength", "0..1", "Re-render the one --video; how far from it the film may go."),
 )
-LATER = ("--redo", "--takes", "--take", "--from-draft")
+LATER = ("--from-draft",)
 
 
 def film_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -116,7 +125,7 @@ def generate(voice: Voice, brief: str, **values: Any) -> None:
     if folder is not None:
         resumable()
     with _all_to_stderr(out):
-        order = api.order_of(brief, options, run=folder, executor=place["executor"])
+        order = api.order_of(brief, options, run=folder, executor=place["executor"], film=out)
     _announce(order.job, voice)
     with _stoppable():
         events = api.written(order, out, place["audio"], place["sheet"])
@@ -124,7 +133,7 @@ def generate(voice: Voice, brief: str, **values: Any) -> None:
         noted = kept is None
         for event in told(events, voice):
             if not noted:
-                noted = remember(kept, out, brief, options)
+                noted = remember(kept, out, brief, order.options)
             voice.line(event.line())
             if isinstance(event, Done):
                 (voice.note if out == STDOUT else voice.say)(summary(event))
@@ -162,15 +171,17 @@ def plan(voice: Voice, brief: str | None, given: str | None, **values: Any) -> N
     place = places_of(values)
     check_executor(place["executor"])
     folder = _checked_folder(place, brief, options)
-    job = job_of(brief, options)
+    # a storyboard is read once more than needed; its text is short
+    job = job_of(brief, remembered(read_brief(brief, options) or brief, options, place["out"]))
     api.check_fit(job)
     plans.show_job(job, folder, voice)
 
 
 def options_of(values: dict[str, Any]) -> Options:
     """What `job_of` wants to know, without what was not said."""
-    names = ("model", "scheme", "seconds", "frames", "fps", "size", "seed", "device", "strength")
-    found: dict[str, Any] = {name: values[name] for name in names if values[name] is not None}
+    told = ("model", "scheme", "seconds", "frames", "fps", "size", "seed", "device")
+    names = (*told, "strength", "repair", "redo", "takes", "take")
+    found: dict[str, Any] = {name: values[name] for name in names if values.get(name) is not None}
     for name in ("model", "scheme", "device"):
         if not found.get(name, "-").strip():
             raise InputError("an empty value", f"--{name}", f"no --{name}: there is one by itself")
@@ -193,7 +204,7 @@ def places_of(values: dict[str, Any]) -> dict[str, Any]:
     return {name: values[name] or defaults.get(name) for name in names}
 
 
-def _checked_folder(place: dict[str, Any], brief: str, options: Options) -> Path | None:
+def _checked_folder(place: dict[str, Any], brief: str, options: Options) -> Path | str | None:
     """The run folder, when it and every file that is asked for can be where they are to be.
 
     None: finished steps live in memory.

@@ -92,7 +92,7 @@ def read_given(text: str, length: int) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
-def show_job(job: Job, run: Path | None, voice: Voice) -> None:
+def show_job(job: Job, run: Path | str | None, voice: Voice) -> None:
     """A job's plan, with what its run folder holds and what the rest is expected to take."""
     from longtake.engine.tail import store_of
     from longtake.engine.why import plan_lines

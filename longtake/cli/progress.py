@@ -8,7 +8,17 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from longtake.cli.base import Voice
-from longtake.engine.events import Decoded, Done, Event, Finished, Planned, Repaired, Reused
+from longtake.engine.events import (
+    Chosen,
+    Decoded,
+    Done,
+    Event,
+    Finished,
+    Planned,
+    Repaired,
+    Reused,
+    Suspect,
+)
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -79,7 +89,8 @@ def _lines(events: Iterable[Event], voice: Voice) -> Iterator[Event]:
         if isinstance(event, (Decoded, Finished)) and (part >= share + 0.1 or now > last + _EVERY):
             voice.note(count.words())
             last, share = now, part
-        _remark(event, voice)
+        if remark := _remark(event):
+            voice.note(remark)
         yield event
 
 
@@ -92,8 +103,8 @@ def _bars(events: Iterable[Event], voice: Voice) -> Iterator[Event]:
             bars.update(steps, completed=count.steps, total=count.all_steps or None)
             rate = f"{count.rate():.1f} frames/s" if count.frames else ""
             bars.update(frames, completed=count.frames, total=count.all_frames or None, rate=rate)
-            if isinstance(event, Repaired):
-                bars.console.print(f"step {event.step}: {event.why}; made again")
+            if remark := _remark(event):
+                bars.console.print(remark)
             yield event
 
 
@@ -107,9 +118,15 @@ def _progress() -> Progress:
     return Progress(*columns, console=Console(stderr=True), transient=True)
 
 
-def _remark(event: Event, voice: Voice) -> None:
+def _remark(event: Event) -> str:
+    if isinstance(event, Chosen):
+        said = ", ".join(f"{take}: {score:.2f}" for take, score in event.scores.items())
+        first, end = event.frames
+        scores = f" (scores by take, the lower the better: {said})" if said else ""
+        return f"frames {first} to {end - 1}: take {event.take}{scores}"
     if isinstance(event, Repaired):
-        voice.note(f"step {event.step}: {event.why}; made again")
+        return f"step {event.step}: {event.why}; made again"
+    return f"step {event.step}: {event.why}; kept" if isinstance(event, Suspect) else ""
 
 
 def summary(done: Done) -> str:

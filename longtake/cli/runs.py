@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,9 @@ import click
 from longtake.brief import Brief, Options, job_of
 from longtake.brief.notes import kept_model, kept_pins, moved_pins
 from longtake.cli.base import Voice, verb
-from longtake.engine.job import Job
+from longtake.engine.bucket import Bucket, is_url, path_of
+from longtake.engine.job import Job, Keys
+from longtake.engine.repair import settled
 from longtake.engine.store import ENDLESS, Folder
 from longtake.errors import InputError, PlanError, nearest
 
@@ -24,13 +28,13 @@ FILMS = "films.json"
     ("longtake explain film.run 12", "longtake explain film.run 12 --json"),
     short_help="Say why a step is what it is.",
 )
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run")
 @click.argument("step", type=int)
-def explain(voice: Voice, run: Path, step: int) -> None:
+def explain(voice: Voice, run: str, step: int) -> None:
     """Say what STEP of the run folder RUN was made of, and what changed since it was made before."""
     from longtake.engine.why import explain as told
 
-    found = told(_opened(run), step)
+    found = told(Bucket(run) if _is_remote(run) else _opened(Path(path_of(run) or run)), step)
     if voice.json:
         voice.line({"event": "explained", **found})
         return
@@ -42,6 +46,9 @@ def explain(voice: Voice, run: Path, step: int) -> None:
         "writes": " ".join(map(str, found["targets"])),
         "observed": seen or "nothing",
         "seed": found["seed"],
+        **({"take": found["take"]} if "take" in found else {}),
+        "attempt": " ".join(filter(None, (str(found["attempt"]), found["faults"]))),
+        "scores": ", ".join(f"{n} {s:.2f}" for n, s in found["scores"].items()) or "none",
         "prompts": "; ".join(map(str, found["prompts"])) or "none",
         "seconds": "unknown" if found["seconds"] is None else f"{found['seconds']:.2f}",
         "ancestry": f"{ancestry['depth']} calls in a row, {len(ancestry['steps'])} steps behind it",
@@ -57,21 +64,24 @@ def explain(voice: Voice, run: Path, step: int) -> None:
     ("longtake gc film.run --dry-run", "longtake gc film.run --json"),
     short_help="Drop what no film needs any more.",
 )
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run")
 @click.option("--dry-run", is_flag=True, help="Only say what would be dropped.")
-def gc(voice: Voice, run: Path, dry_run: bool) -> None:
+def gc(voice: Voice, run: str, dry_run: bool) -> None:
     """Drop the clips of the run folder RUN that none of its films needs any more.
 
     A film's plan is taken afresh from its brief: an edited storyboard no longer needs its old steps.
     """
-    store = _opened(run)
-    run = store.path
-    films = _films(run)
+    if _is_remote(run):
+        what = "runs by URL do not know their films"
+        raise InputError(what, run, "deleting the whole run there if unwanted")
+    store = _opened(Path(path_of(run) or run))
+    place = store.path
+    films = _films(place)
     if not films:
-        raise InputError("no film was recorded here", str(run), "deleting the folder if unwanted")
+        raise InputError("no film was recorded here", str(place), "deleting the folder if unwanted")
     needed: set[str] = set()
     for name, film in films.items():
-        needed |= _needed(run, name, film, store)
+        needed |= _needed(place, name, film, store)
     spare = [key for key in store.keys() if key not in needed]
     size = sum(_size(store, key) if dry_run else store.drop(key) for key in spare)
     kept = sum(1 for _ in store.keys()) - (len(spare) if dry_run else 0)
@@ -105,6 +115,10 @@ def remember(run: Path, out: str, brief: Brief, options: Options) -> bool:
 
 def _kept(brief: str, run: Path) -> str:
     return os.path.relpath(brief, run) if brief.lower().endswith(".toml") else brief
+
+
+def _is_remote(run: str) -> bool:
+    return is_url(run) and path_of(run) is None
 
 
 def _opened(run: Path) -> Folder:
@@ -145,13 +159,24 @@ def _needed(run: Path, name: str, film: dict[str, Any], store: Folder) -> set[st
 def keys_of(job: Job, store: Folder) -> set[str]:
     """Keys of a job's steps and of its given clips."""
     try:
-        needed = {key.key for key in job.keys}
+        needed = set()
+        for part in (job, *with_all_takes(job)):
+            keys = Keys(part, settled(part, store))
+            needed |= {keys.take(call).key for call in part.calls}
     except PlanError:  # it has no end, or chooses as it runs: the journal knows what was made
         needed = {line["key"] for line in store.records()}
     for stage in range(len(job.system.stages)):
         pieces = (*job.pieces.values(), *job.source_pieces.values())
         needed |= {job.piece_key(piece, stage) for piece in pieces}
     return needed
+
+
+def with_all_takes(job: Job) -> Iterator[Job]:
+    """A job for every stretch that was made again, with all the takes of it: any may yet be chosen."""
+    for number, redo in enumerate(job.redone):
+        takes = tuple(range(1, redo.made + 1))
+        redone = (*job.redone[:number], dataclasses.replace(redo, takes=takes, pick=None))
+        yield dataclasses.replace(job, redone=redone)
 
 
 def _size(store: Folder, key: str) -> int:

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import math
 import os
-import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
@@ -18,6 +17,7 @@ import click
 from longtake import __version__
 from longtake.brief import Options, job_of, system_of
 from longtake.brief.notes import asking
+from longtake.brief.numbers import read_stretch
 from longtake.cli.base import Voice, verb
 from longtake.cli.film import options_of
 from longtake.engine.manifest import (
@@ -108,15 +108,7 @@ def film_at(film: str) -> Path:
 def read_span(text: str, manifest: Mapping[str, Any]) -> tuple[Fraction, Fraction]:
     """Seconds A and B of `A-B`, inside the film."""
     length = manifest["film"]["frames"] / fps_of(manifest)
-    hint = f"--replay 0-{float(min(length, 2)):g}"
-    match = re.fullmatch(r"(\d{1,9}(?:\.\d{0,9})?)-(\d{1,9}(?:\.\d{0,9})?)", text.strip(), re.ASCII)
-    if match is None:
-        raise InputError(f"'{text}' is not a stretch of seconds", "--replay", hint)
-    a, b = Fraction(match[1]), Fraction(match[2])
-    if not a < b <= length:
-        what = f"{text} is not within the film's {float(length):g} s"
-        raise InputError(what, "--replay", hint)
-    return a, b
+    return read_stretch(text, "--replay", length, f"0-{float(min(length, 2)):g}")
 
 
 def checked(film: Path, manifest: Mapping[str, Any]) -> dict[str, Line]:

@@ -1,4 +1,4 @@
-"""`train` and `score`; and verbs this version does not have."""
+"""`train`, and verbs this version does not have."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 from longtake import recipes
 from longtake.cli.base import Voice, absent, resumable, verb
 from longtake.cli.film import options_of
-from longtake.errors import ClaimError, InputError, nearest
+from longtake.errors import InputError, nearest
 
 
 @verb(
@@ -58,55 +58,6 @@ def train(voice: Voice, name: str, run: Path | None, sets: tuple[str, ...], **gi
             voice.note("  ".join(f"{k} {v}" for k, v in event.line().items() if k != "event"))
 
 
-@verb(
-    "score",
-    (
-        "longtake score film.mp4 --reference sky",
-        "longtake score a.mp4 b.mp4 --metric drift --metric seams --json",
-    ),
-)
-@click.argument("videos", nargs=-1, required=True)
-@click.option("--reference", metavar="SPEC", help="What the videos are compared with.")
-@click.option("--metric", "metrics", multiple=True, metavar="NAME", help="Only these.")
-@click.option("--report", metavar="FILE.html", help="Also a page.")
-@click.option("--fail-if", "bounds", multiple=True, metavar="NAME>VALUE", help="Exit 1 if so.")
-def score(
-    voice: Voice,
-    videos: tuple[str, ...],
-    reference: str | None,
-    metrics: tuple[str, ...],
-    report: str | None,
-    bounds: tuple[str, ...],
-) -> None:
-    """Measure VIDEOS; `sky` as --reference stands for the built-in world."""
-    if report is not None:
-        absent("'--report'", "--json")
-    limits = [_bound(text) for text in bounds]
-    from longtake import api
-
-    scores = api.score(videos, reference=reference, metrics=metrics)
-    for name, value in scores.items():
-        voice.line({"event": "scored", "metric": name, **value.line()})
-        voice.say(f"{name:<14}{value.value:<12.5g}{value.verdict:<10}{value.protocol}")
-    for name, sign, limit in limits:
-        if name not in scores:
-            raise InputError(f"no score '{name}'", "--fail-if", nearest(name, scores))
-        number = scores[name].value
-        if number > limit if sign == ">" else number < limit:
-            raise ClaimError(f"{name} is {number:g}", f"--fail-if {name}{sign}{limit:g}")
-
-
-def _bound(text: str) -> tuple[str, str, float]:
-    for sign in "><":
-        name, mark, value = text.partition(sign)
-        if mark:
-            try:
-                return name.strip(), sign, float(value)
-            except ValueError:
-                break
-    raise InputError(f"'{text}' is not a bound", "--fail-if", "--fail-if 'drift>0.1'")
-
-
 def _trainable(name: str) -> str:
     return "a recipe whose file has a function train(data, run, ...)" if name else "skies"
 
@@ -118,10 +69,3 @@ def _trainable(name: str) -> str:
 def prove(voice: Voice, names: tuple[str, ...], seed: str | None, scale: str | None) -> None:
     """Check a published system's claim by experiment. Not part of this version."""
     absent("'prove'", "longtake systems")
-
-
-@verb("studio", ("longtake studio", "longtake studio --port 8000"))
-@click.option("--port", metavar="N", help="Where to listen.")
-def studio(voice: Voice, port: str | None) -> None:
-    """Serve the web page. Not part of this version."""
-    absent("'studio'", "longtake generate")

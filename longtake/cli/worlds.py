@@ -1,4 +1,4 @@
-"""`data`: worlds listed, previewed and rendered, with what is true of every frame."""
+"""`data`: worlds listed, previewed, rendered with what is true of every frame, and films checked."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ import click
 from longtake.brief import lay_shots
 from longtake.brief.numbers import read_fps, read_frames, read_seed
 from longtake.cli.base import Verbs, Voice, verb
+from longtake.cli.lawful import check, read_settings
 from longtake.cli.progress import clock
 from longtake.controls import Shot, Storyboard
 from longtake.errors import InputError
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 _CHUNK = 40  # frames rendered together
 _CHANGE = 15.0  # seconds from one change of a drawn script to the next, about
 _SIDE = (128, 128)
+_MOST = 256  # numbers a frame that a line of truth may hold of one kind
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,19 +51,21 @@ class Reel:
         "longtake data render sky --seconds 30 --size 128x128 --seed 3 --out sky.mp4",
     ),
     kind=Verbs,
-    short_help="List, preview and render worlds.",
+    short_help="List, preview, render and check worlds.",
     invoke_without_command=True,
 )
 @click.pass_context
 def data(ctx: click.Context, voice: Voice) -> None:
-    """List worlds, or render and preview them. Without a verb: the list."""
+    """List worlds, or render, preview and check them. Without a verb: the list."""
     if ctx.invoked_subcommand is not None:
         return
     from longtake import worlds
 
     for name in sorted(worlds.WORLDS):
-        title = (worlds.find(name).__doc__ or "").partition("\n")[0]
-        voice.line({"name": name, "title": title})
+        kind = worlds.find(name)
+        title = (kind.__doc__ or "").partition("\n")[0]
+        laws, settings = dict(getattr(kind, "LAWS", {})), worlds.knobs(name)
+        voice.line({"name": name, "title": title, "knobs": settings, "laws": laws})
         voice.say(f"{name:<10}{title}")
 
 
@@ -72,25 +76,35 @@ def _world_options(function: Any) -> Any:
         ("--fps", "F", "Frames a second. [10]"),
         ("--size", "WxH", "Width and height. [128x128]"),
         ("--seed", "N", "What chance starts from. [0]"),
-        ("--prompt", "TEXT", "What the sky should be like; what it does not say is drawn."),
-        ("--script", "FILE.toml", "A storyboard to follow, shot by shot."),
+        ("--prompt", "TEXT", "sky: what it should be like; script: what should happen."),
+        ("--script", "FILE.toml", "sky: a storyboard to follow, shot by shot."),
     )
+    function = _set_option(function)
     for name, metavar, text in reversed(texts):
         function = click.option(name, metavar=metavar, help=text)(function)
     return function
+
+
+def _set_option(function: Any) -> Any:
+    text = "Turn a knob of the world; `longtake data --json` lists them."
+    return click.option("--set", "sets", multiple=True, metavar="KNOB=VALUE", help=text)(function)
 
 
 @verb(
     "render",
     (
         "longtake data render sky --seconds 30 --size 128x128 --seed 3 --out sky.mp4",
-        "longtake data render sky --prompt 'a storm over the sea' --out s.mp4 --truth s.jsonl",
+        "longtake data render digits --set count=3 --frames 600 --out d.mp4 --truth d.jsonl",
     ),
 )
 @click.argument("world")
 @_world_options
 @click.option("--out", required=True, metavar="FILE", help="As `generate --out`.")
-@click.option("--truth", metavar="FILE.jsonl", help="Also what is true of every frame.")
+@click.option(
+    "--truth",
+    metavar="FILE.jsonl",
+    help="Also what is true of every frame, whole pictures left out.",
+)
 def render(voice: Voice, world: str, out: str, truth: str | None, **values: Any) -> None:
     """Render the WORLD into a film."""
     from longtake.video import VideoWriter, check_out
@@ -148,6 +162,9 @@ def _reels(name: str, values: dict[str, Any]) -> tuple[Fraction, tuple[int, int]
     from longtake import worlds
 
     kind = worlds.find(name)
+    if name != "sky":
+        return _plain_reel(name, values)
+    read_settings("sky", values["sets"])
     board = read_storyboard(values["script"]) if values["script"] is not None else None
     if board is not None and values["prompt"] is not None:
         raise InputError("both --prompt and --script", "longtake data", "one of them")
@@ -166,6 +183,26 @@ def _reels(name: str, values: dict[str, Any]) -> tuple[Fraction, tuple[int, int]
             Reel(kind(script, seed=seed + number, size=size, fps=float(fps)), first, count)
         )
     return fps, size, reels
+
+
+def _plain_reel(name: str, values: dict[str, Any]) -> tuple[Fraction, tuple[int, int], list[Reel]]:
+    """The one stretch of a world that follows no storyboard."""
+    from longtake import worlds
+
+    settings = read_settings(name, values["sets"])
+    if values["script"] is not None:
+        raise InputError(f"{name} follows no storyboard", "--script", "sky, which does")
+    if values["prompt"] is not None:
+        if "text" not in worlds.knobs(name):
+            raise InputError(f"{name} takes no prompt", "--prompt", "sky or script, which do")
+        settings["text"] = values["prompt"]
+    fps = read_fps(_either(values["fps"], 10))
+    size = read_size(_either(values["size"], _SIDE))
+    seed = read_seed(_either(values["seed"], 0))
+    frames = read_frames(values["seconds"], values["frames"], fps)
+    frames = round(30 * fps) if frames is None else frames
+    world = worlds.make(name, seed=seed, size=size, fps=float(fps), **settings)
+    return fps, size, [Reel(world, 0, frames)]
 
 
 def _takes(
@@ -236,12 +273,15 @@ def _note(facts: IO[str] | None, reel: Reel, places: range) -> None:
     """One line a frame: its number on the film and all that the world knows of it."""
     if facts is None:
         return
-    known = {name: value.tolist() for name, value in reel.world.truth(places).items()}
-    moment = getattr(reel.world, "moment", None)
+    truth = reel.world.truth(places)
+    known = {name: v.tolist() for name, v in truth.items() if v[0].numel() <= _MOST}
+    moment, caption = (getattr(reel.world, name, None) for name in ("moment", "caption"))
     for n, place in enumerate(places):
         line = {"frame": reel.first + place, **{name: row[n] for name, row in known.items()}}
         if moment is not None:
             line["moment"] = dataclasses.asdict(moment(place))
+        if caption is not None:
+            line["caption"] = caption(place)
         facts.write(json.dumps(line) + "\n")
 
 
@@ -278,3 +318,4 @@ def _either(*values: Any) -> Any:
 assert isinstance(data, click.Group)
 data.add_command(render)
 data.add_command(preview)
+data.add_command(check)

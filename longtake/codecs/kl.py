@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from longtake.clip import CodecSpec
 from longtake.nets.autoencoder import Autoencoder, Decoder
+from longtake.nets.convolutional import KLVideo
 
 
 class KLCodec:
@@ -20,7 +21,12 @@ class KLCodec:
     """
 
     def __init__(
-        self, net: Autoencoder, mean: Tensor, scale: Tensor, fingerprint: str, fits: int = 0
+        self,
+        net: Autoencoder | KLVideo,
+        mean: Tensor,
+        scale: Tensor,
+        fingerprint: str,
+        fits: int = 0,
     ) -> None:
         self.net, self.fits = net.eval(), fits
         self.mean, self.scale = mean[:, None, None], scale[:, None, None]
@@ -78,7 +84,7 @@ def padded(video: Tensor, multiple: int) -> Tensor:
 class KLTraining:
     """Losses of an autoencoder on clips in [0, 1]: pixels, their edges, their change in time, and the KL term."""
 
-    def __init__(self, net: Autoencoder, kl: float = 1e-3) -> None:
+    def __init__(self, net: Autoencoder | KLVideo, kl: float = 1e-3) -> None:
         self.net, self.kl = net, kl
 
     def __call__(self, video: Tensor) -> Mapping[str, Tensor]:
@@ -89,7 +95,7 @@ class KLTraining:
             sample = mean + torch.randn_like(mean) * (0.5 * logvar).exp()
             made = self.net.decoder(sample)
         spread = (mean.square() + logvar.exp() - 1 - logvar).mean()
-        return _apart(made, truth) | {"kl": self.kl * 0.5 * spread}
+        return apart(made, truth) | {"kl": self.kl * 0.5 * spread}
 
 
 class DecoderTraining:
@@ -103,10 +109,10 @@ class DecoderTraining:
         video, latents = pair
         with torch.autocast(video.device.type, dtype=torch.bfloat16):
             made = self.decoder(latents)
-        return _apart(made, video * 2 - 1)
+        return apart(made, video * 2 - 1)
 
 
-def _apart(made: Tensor, truth: Tensor) -> dict[str, Tensor]:
+def apart(made: Tensor, truth: Tensor) -> dict[str, Tensor]:
     """How far a clip in [-1, 1] is from its truth."""
     error = made - truth
     return {
@@ -117,5 +123,5 @@ def _apart(made: Tensor, truth: Tensor) -> dict[str, Tensor]:
 
 
 def _steps(x: Tensor, dim: int) -> Tensor:
-    """Mean size of the steps between neighbours along `dim`."""
-    return x.diff(dim=dim).abs().mean()
+    """Mean size of the steps between neighbours along `dim`; none where there is one alone."""
+    return x.diff(dim=dim).abs().mean() if x.shape[dim] > 1 else x.new_zeros(())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from longtake.engine.bucket import Bucket
 from longtake.engine.decode import Frames
 from longtake.engine.events import (
+    Chosen,
     Decoded,
     Done,
     Event,
@@ -13,6 +15,7 @@ from longtake.engine.events import (
     Repaired,
     Reused,
     Started,
+    Suspect,
 )
 from longtake.engine.executors import (
     Batched,
@@ -26,12 +29,15 @@ from longtake.engine.executors import (
     executor_of,
 )
 from longtake.engine.job import Given, Job
+from longtake.engine.redo import Redo
 from longtake.engine.run import planned, render
 from longtake.engine.store import Folder, Memory, Store
 from longtake.engine.why import explain, plan_lines
 
 __all__ = [
     "Batched",
+    "Bucket",
+    "Chosen",
     "Decoded",
     "Done",
     "Event",
@@ -46,12 +52,14 @@ __all__ = [
     "Planned",
     "Processes",
     "Ray",
+    "Redo",
     "Repaired",
     "Result",
     "Reused",
     "Serial",
     "Started",
     "Store",
+    "Suspect",
     "Task",
     "check_executor",
     "executor_of",

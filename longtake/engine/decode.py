@@ -1,16 +1,24 @@
-"""Latents to film frames: fixed windows per take, handed over in film order once whole."""
+"""Latents to film frames: fixed windows per take, handed over in film order once whole.
+
+Of a stretch that was made again only its own frames are decoded anew: outside it the film keeps what
+the latents of before decode to, to the bit.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
 
 from longtake.clip import Clip, Codec, StreamingCodec
 from longtake.engine.events import Decoded, Event
+from longtake.engine.executors import enough_memory
 from longtake.engine.heap import trim
 from longtake.engine.job import Job
+from longtake.engine.lane import Lane
+from longtake.engine.redo import Part, View
 from longtake.steps import Indices, Take
 
 if TYPE_CHECKING:
@@ -65,59 +73,120 @@ def shown(job: Job, window: Window) -> tuple[int, int]:
 
 
 def showing(job: Job, only: tuple[int, int] | None) -> Iterator[Window]:
-    """The windows in which film frames [first, end) lie; all of them without `only`."""
-    for window in windows(job.takes, job.system.stages[-1].codec.spec.context):
+    """The windows in which film frames [first, end) lie; all of them without `only`.
+
+    Of a codec that streams also those before them in their take.
+    """
+    spec = job.system.stages[-1].codec.spec
+    for window in windows(job.takes, spec.context):
         first, end = shown(job, window)
         if end <= first:  # indices that only fill the last chunk of a take
             continue
-        if only is None or (first < only[1] and only[0] < end):
-            yield window
-        elif only[1] <= first:
+        if only is not None and only[1] <= first:
             return
+        if spec.streams and window.take.frames is not None:
+            end = window.take.first + window.take.frames
+        if only is None or only[0] < end:
+            yield window
+
+
+class Read(Protocol):
+    """Fetches frames of a stage, as seen."""
+
+    def __call__(self, stage: int, indices: Indices, view: View | None = None) -> Clip: ...
 
 
 class Reel:
-    """Decodes the last stage's frames as their indices are written; `read` fetches clips."""
+    """Decodes the last stage's frames as their indices are written, beside everything else.
 
-    def __init__(
-        self,
-        job: Job,
-        read: Callable[[int, Indices], Clip],
-        only: tuple[int, int] | None = None,
-    ) -> None:
+    `read` fetches clips, in the thread that calls; another one decodes them. Frames of stretches that
+    are made again wait for `settle`. `close` ends it.
+    """
+
+    def __init__(self, job: Job, read: Read, only: tuple[int, int] | None = None) -> None:
         self._job, self._read, self._only = job, read, only
         self._stage = len(job.system.stages) - 1
         self._codec = job.system.stages[-1].codec
         self._windows = showing(job, only)
         self._next = next(self._windows, None)
         self._written: set[int] = set()
-        self._track: Track | None = None
+        self._tracks: dict[View | None, Track] = {}
+        self._take: int | None = None
+        self._settled = not job.redone
+        self._lane: Lane[Frames] = Lane("decode")
 
     @property
     def over(self) -> bool:
         """Whether every frame has been handed over."""
-        return self._next is None
+        return self._next is None and self._lane.idle
 
-    def land(self, indices: Indices = (), stage: int = -1) -> Iterator[Frames | Event]:
-        """Frames that became whole now that `indices` of a stage are written."""
+    def settle(self, take: int) -> None:
+        """All takes are made, and of the last stretch this one was chosen."""
+        self._take, self._settled = take, True
+
+    def land(
+        self, indices: Indices = (), stage: int = -1, *, wait: bool = True
+    ) -> Iterator[Frames | Event]:
+        """Frames that are decoded, now that `indices` of a stage are written.
+
+        wait: until all that could be decoded is done or under way; else nothing is waited for.
+        """
         if stage in (-1, self._stage):
             self._written.update(indices)
-        while self._next is not None and self._is_whole(self._next):
-            window = self._next
-            frames = self._trimmed(self._decoded(window))
-            self._next = next(self._windows, None)
-            self._forget(window)
+        while True:
+            while self._lane.room and self._next is not None and self._is_whole(self._next):
+                self._lane.give(self._development(self._next))
+                window, self._next = self._next, next(self._windows, None)
+                self._forget(window)
+            behind = wait and self._next is not None and self._is_whole(self._next)
+            if not self._lane.ready and not behind:
+                return
+            yield from self._handed()
+
+    def rest(self) -> Iterator[Frames | Event]:
+        """All other frames that are whole."""
+        yield from self.land()
+        while not self._lane.idle:
+            yield from self._handed()
+
+    def close(self) -> None:
+        """Drops what is not decoded yet."""
+        self._lane.close()
+
+    def _handed(self) -> Iterator[Frames | Event]:
+        frames = self._trimmed(self._lane.take())
+        if len(frames.pixels):
             yield frames
             yield Decoded((frames.first, frames.first + len(frames.pixels)))
-            trim()
+        trim()
 
-    def _decoded(self, window: Window) -> Frames:
-        codec = self._codec.made
-        if isinstance(codec, StreamingCodec) and codec.spec.streams:
-            if self._track is None or not self._track.leads_to(window):
-                self._track = Track(self._job, codec, window.take)
-            return self._track.develop(window, lambda at: self._read(self._stage, at))
-        return develop(codec, self._read(self._stage, window.reads), window, self._job)
+    def _development(self, window: Window) -> Callable[[], Frames]:
+        """How a window's frames are made, whose latents are read here and now.
+
+        As first made, and over them those of every redo in their order.
+        """
+        tracks, self._tracks = self._tracks, {}
+        first, above = self._seen(window, None, tracks), []
+        for number, parts in enumerate(self._job.layers.parts):
+            for part in parts:
+                if part.free and self._concerns(window, part):
+                    last = number + 1 == len(self._job.redone)
+                    view = self._job.layers.film(number + 1, self._take if last else None)
+                    above.append((self._seen(window, view, tracks), part))
+        return partial(developed, self._job, window, first, above)
+
+    def _seen(
+        self, window: Window, view: View | None, tracks: Mapping[View | None, Track]
+    ) -> Callable[[], Frames]:
+        """How a window's frames are made as seen; a codec that streams goes on from the window before."""
+        codec, read = self._codec.made, partial(self._read, self._stage, view=view)
+        if not (codec.spec.streams and isinstance(codec, StreamingCodec)):
+            return partial(develop, codec, read(window.reads), window, self._job)
+        track = tracks.get(view)
+        if track is None or track.take != window.take:
+            track = Track(self._job, codec, window.take)
+        self._tracks[view] = track
+        return track.development(window, read)
 
     def _trimmed(self, frames: Frames) -> Frames:
         if self._only is None:
@@ -127,8 +196,18 @@ class Reel:
         return Frames(first, frames.pixels[first - frames.first : end - frames.first])
 
     def _is_whole(self, window: Window) -> bool:
-        given = self._job.given_indices
+        job, given = self._job, self._job.given_indices
+        if not self._settled and any(
+            self._concerns(window, part) for parts in job.layers.parts for part in parts
+        ):
+            return False
         return all(index in self._written or index in given for index in window.reads)
+
+    def _concerns(self, window: Window, part: Part) -> bool:
+        """Whether a part is decoded with a window: it lies there or, if the codec streams, later in its take."""
+        first, end = shown(self._job, window)
+        later = self._codec.spec.streams and part.take == window.take
+        return first < part.frames[1] and (later or part.frames[0] < end)
 
     def _forget(self, window: Window) -> None:
         """Drops the marks of indices that no later window reads."""
@@ -137,50 +216,52 @@ class Reel:
 
 
 class Track:
-    """A take decoded as a stream, from its start: windows come in film order, and none twice.
-
-    A window that is asked for first need not be the take's first: what lies before it is decoded too.
-    """
+    """A take decoded as a stream: all its windows in film order, from the first."""
 
     def __init__(self, job: Job, codec: StreamingCodec, take: Take) -> None:
-        self._job, self._take = job, take
+        self.take, self._job = take, job
         self._stream = codec.stream(take.length)
-        self._pushed = take.start  # the next index to be decoded
+        self._next = take.start  # the next index to be read
         self._first = job.first_frame(take, take.start) + job.system.stages[-1].codec.spec.lead
         self._buffer: Tensor | None = None  # final frames from film frame `_first` on
-        self._done = take.start
 
-    def leads_to(self, window: Window) -> bool:
-        """Whether the window lies ahead on this take."""
-        return window.take == self._take and window.start >= self._done
+    def development(self, window: Window, read: Callable[[Indices], Clip]) -> Callable[[], Frames]:
+        """How a window's frames are made; the latents that the stream has not had are read here and now."""
+        ahead = tuple(range(self._next, window.high))
+        self._next = window.high
+        return partial(self._develop, window, read(ahead).frames if ahead else None)
 
-    def develop(self, window: Window, read: Callable[[Indices], Clip]) -> Frames:
-        """A window's film frames: decoded, cut to the take, resized to the film."""
+    def _develop(self, window: Window, latents: Tensor | None) -> Frames:
         import torch
 
-        begin, end = shown(self._job, window)
-        last = None if self._take.length is None else self._take.start + self._take.length
-        while self._pushed < window.high:
-            stop = min(self._pushed + WINDOW, window.high)
-            latents = read(tuple(range(self._pushed, stop)))
+        if latents is not None:
+            length = self.take.length
+            last = length is not None and window.high == self.take.start + length
             with torch.no_grad():
-                made = self._stream.push(latents.frames, stop == last)[0]
-            self._pushed = stop
-            if len(made):
-                self._buffer = made if self._buffer is None else torch.cat([self._buffer, made])
-                self._drop(min(begin, self._first + len(self._buffer)))
+                made = self._stream.push(latents, last)[0]
+            if self._buffer is not None:
+                made = torch.cat([self._buffer, made]) if len(made) else self._buffer
+            self._buffer = made
         assert self._buffer is not None, "a stream that withholds frames"
+        begin, end = shown(self._job, window)
         video = self._buffer[begin - self._first : end - self._first]
         assert len(video) == end - begin, "a stream that withholds frames"
-        self._done = window.stop
-        self._drop(end)
+        self._buffer, self._first = self._buffer[end - self._first :].clone(), end
         return Frames(begin, _fitted(video, self._job.canvas, self._job.size))
 
-    def _drop(self, before: int) -> None:
-        """Lets go of frames before film frame `before`."""
-        assert self._buffer is not None
-        self._buffer = self._buffer[max(0, before - self._first) :].clone()
-        self._first = max(self._first, before)
+
+def developed(
+    job: Job,
+    window: Window,
+    first: Callable[[], Frames],
+    above: Iterable[tuple[Callable[[], Frames], Part]],
+) -> Frames:
+    """A window's frames from its first latents, and over them those of parts made again."""
+    with enough_memory(f"decoding frame {shown(job, window)[0]}"):
+        frames = first()
+        for made, part in above:
+            frames = laid_over(frames, made(), part)
+    return frames
 
 
 def develop(codec: Codec, latents: Clip, window: Window, job: Job) -> Frames:
@@ -193,6 +274,21 @@ def develop(codec: Codec, latents: Clip, window: Window, job: Job) -> Frames:
     begin, end = shown(job, window)
     video = video[begin - low : end - low]
     return Frames(begin, _fitted(video, job.canvas, job.size))
+
+
+def laid_over(below: Frames, above: Frames, part: Part) -> Frames:
+    """A window's frames with those of a part of a stretch decoded anew, cross-faded beside its pins."""
+    import torch
+
+    first = max(part.frames[0], below.first)
+    end = max(first, min(part.frames[1], below.first + len(below.pixels)))
+    here = slice(first - below.first, end - below.first)
+    weights = torch.tensor(part.weights()[first - part.frames[0] : end - part.frames[0]])
+    weights = weights[:, None, None, None]
+    pixels = below.pixels.clone()
+    mixed = (1 - weights) * below.pixels[here] + weights * above.pixels[here]
+    pixels[here] = mixed.round().to(torch.uint8)
+    return Frames(below.first, pixels)
 
 
 def _fitted(video: Tensor, canvas: tuple[int, int], size: tuple[int, int]) -> Tensor:

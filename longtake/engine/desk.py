@@ -7,10 +7,13 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from longtake.clip import Clip, ClipRequest, Noise
+from longtake.clip import Clip, ClipRequest
 from longtake.controls import Controls
 from longtake.engine.executors import Result, Task
 from longtake.engine.job import Call, Given, Job, Keys, Piece, Sourced
+from longtake.engine.redo import View
+from longtake.engine.repair import TRIES, Attempt, Critic, noise_of, settled
+from longtake.engine.scoring import Verdict
 from longtake.engine.store import Store
 from longtake.errors import FitError, MachineError
 from longtake.keys import StepKey
@@ -37,13 +40,23 @@ class Order:
     observed: Indices
     key: StepKey
 
+    @property
+    def claim(self) -> str:
+        """What a process claims that makes it: one name for all attempts."""
+        return self.key.first.key
+
 
 class Desk:
     """Clips at hand, within BUDGET however long the film is, and the keys of all ordered calls."""
 
     def __init__(self, job: Job, store: Store) -> None:
         self.job, self.store = job, store
-        self._keys = Keys(job)
+        self._settled = settled(job, store)
+        self._keys = Keys(job, self._settled)
+        self._critic = Critic(job)
+        self._tried: dict[int, list[Attempt]] = {}
+        self._faults: dict[int, str] = {}
+        self.verdicts: dict[int, Verdict] = {}  # of the calls that make a stretch again
         self._hand: OrderedDict[str, Clip] = OrderedDict()
         self._bytes = 0
         self._recorded = {line["step"]: line["key"] for line in store.records()}
@@ -61,16 +74,32 @@ class Desk:
         return Order(call, observed, key)
 
     def find(self, order: Order) -> bool:
-        """Whether the call's clip is stored; it is then at hand."""
-        clip = self.store.get(order.key.key)
+        """Whether the call's clip is stored, and good enough; it is then at hand."""
+        key, number = order.key, order.call.number
+        clip = self.store.get(key.key)
         if clip is None:
             return False
-        self._lay(order.key.key, clip)
+        verdict = self._judge(order, clip)
+        if self._refused(order, verdict):
+            self._tried[number] = [Attempt(key, clip, verdict, None)]
+            return False
+        self._lay(key.key, clip)
         self._note_redrawn(order, clip)
-        before = self._recorded.pop(order.call.number, None)
-        if before not in (None, order.key.key):
-            self._record(order, None)
+        before = self._recorded.pop(number, None)
+        # the same take of a stretch is another step, or none yet, once it lies upon other redos
+        if before != key.key and (before is not None or order.call.view is not None):
+            self._record(order, None, verdict)
+        self._heed(order.call, verdict)
         return True
+
+    def turned_down(self, order: Order) -> tuple[Order, str]:
+        """The next attempt, and why, if a stored clip was found outside its limits; else (order, "")."""
+        tried = self._tried.get(order.call.number)
+        return (self._again(order), tried[-1].verdict.why) if tried else (order, "")
+
+    def fault(self, order: Order) -> str:
+        """Why a call's clip is outside its limits that was kept; asked once. "" if it is not."""
+        return self._faults.pop(order.call.number, "")
 
     def task(self, order: Order) -> Task:
         """The request a model is asked."""
@@ -78,9 +107,11 @@ class Desk:
         step = call.step
         request = ClipRequest(
             targets=step.targets,
-            observed=self.clips(call.stage, order.observed) if order.observed else None,
+            observed=(
+                self.clips(call.stage, order.observed, call.view) if order.observed else None
+            ),
             controls=self._controls(order),
-            noise=Noise(job.seed),
+            noise=noise_of(job, order.key),
             frame=job.shape(call.stage),
             interval=job.interval,
         )
@@ -92,17 +123,72 @@ class Desk:
         part = job.system.stages[call.stage].model(step.role)
         return Task(call.number, call.stage, step.role, part, request)
 
-    def keep(self, order: Order, result: Result) -> None:
-        """Stores a finished call's clip before anything else hears of it."""
-        self._check(order, result.clip)
-        self.store.put(order.key.key, result.clip)
-        self._lay(order.key.key, result.clip)
-        self._note_redrawn(order, result.clip)
-        self._recorded.pop(order.call.number, None)
-        self._record(order, result.seconds)
+    def keep(self, order: Order, result: Result) -> tuple[Order, str]:
+        """Journals and stores a finished call's clip before anything else hears of it; its order, and "".
 
-    def clips(self, stage: int, indices: Indices) -> Clip:
-        """Frames of a stage at `indices`, given or made; carry of what was written last wins."""
+        If it is to be rolled again, nothing is stored: the next attempt's order, and why. When the
+        last attempt was outside its limits too, the order is that of the best.
+        """
+        self._check(order, result.clip)
+        number, verdict = order.call.number, self._judge(order, result.clip)
+        made = Attempt(order.key, result.clip, verdict, result.seconds)
+        if self._refused(order, verdict):
+            tried = self._tried.setdefault(number, [])
+            tried.append(made)
+            if order.key.attempt < TRIES:
+                return self._again(order), verdict.why
+            made = min(tried, key=lambda attempt: attempt.verdict.worst)
+        self._tried.pop(number, None)
+        if made.verdict.broken:
+            what = "the model made frames that are not finite numbers"
+            raise MachineError(what, f"step {number}")
+        if made.key != order.key:
+            order = self._rolled(order, made.key.attempt)
+        # the journal first: whoever stops in between leaves a line without a clip, and not a clip
+        # that no line names and `gc` would take for spare
+        self._recorded.pop(number, None)
+        self._record(order, made.seconds, made.verdict)
+        self.store.put(order.key.key, made.clip)
+        self._lay(order.key.key, made.clip)
+        self._note_redrawn(order, made.clip)
+        self._heed(order.call, made.verdict)
+        return order, ""
+
+    def _again(self, order: Order) -> Order:
+        return self._rolled(order, order.key.attempt + 1)
+
+    def _rolled(self, order: Order, attempt: int) -> Order:
+        key = self._keys.take(order.call, order.observed, attempt)
+        return dataclasses.replace(order, key=key)
+
+    def _judge(self, order: Order, clip: Clip) -> Verdict:
+        """How a call's clip compares with what the call depends on."""
+        if self.job.repair == "off":
+            broken = clip.frames.is_floating_point() and not bool(clip.frames.isfinite().all())
+            return Verdict(broken="not finite numbers" if broken else "")
+        stage, seen = order.call.stage, order.observed
+        view = order.call.view
+        behind = {key for _, key in self._keys.read(stage, seen, view)}
+        observed = self.clips(stage, seen, view) if seen else None
+        verdict = self._critic.judge(order.key.key, clip, observed, behind)
+        if self.job.system.stages[stage].judge is None:
+            return verdict
+        return self._critic.asked(verdict, stage, clip, self.task(order).request)
+
+    def _refused(self, order: Order, verdict: Verdict) -> bool:
+        """Whether a clip is not kept, or only for want of a better one."""
+        unsettled = order.key.first.key not in self._settled
+        return self.job.repair == "repair" and bool(verdict.why) and unsettled
+
+    def _heed(self, call: Call, verdict: Verdict) -> None:
+        """Keeps what others will ask about a clip that is now stored."""
+        if verdict.why:
+            self._faults[call.number] = verdict.why
+        if call.view is not None:
+            self.verdicts[call.number] = verdict
+
+    def clips(self, stage: int, indices: Indices, view: View | None = None) -> Clip:
+        """Frames of a stage at `indices`, given or made, as seen; carry of what was written last wins."""
         pieces: dict[Piece, list[int]] = {}
         written: dict[tuple[int, str], list[int]] = {}
         for index in indices:
@@ -110,18 +196,18 @@ class Desk:
             if piece is not None:
                 pieces.setdefault(piece, []).append(index)
             else:
-                written.setdefault(self._keys.writer(stage, index), []).append(index)
+                written.setdefault(self._keys.writer(stage, index, view), []).append(index)
         parts = [_shown(self._piece(piece, stage), at) for piece, at in pieces.items()]
         for (number, key), at in sorted(written.items()):
             clip = self._stored(key, number)
             parts.append(dataclasses.replace(clip.pick(at), carry=clip.carry))
         return self._joined(parts)
 
-    def shown(self, stage: int, indices: Indices) -> Clip:
+    def shown(self, stage: int, indices: Indices, view: View | None = None) -> Clip:
         """As `clips`, for the film: given frames as the model drew them that observed them, where it says so."""
         drawn = [index for index in indices if (stage, index) in self._redrawn]
         rest = tuple(index for index in indices if index not in drawn)
-        parts = [self.clips(stage, rest)] if rest else []
+        parts = [self.clips(stage, rest, view)] if rest else []
         for index in drawn:
             number, key = self._redrawn[stage, index]
             parts.append(Clip(self._stored(key, number).carry[f"{REDRAWN}{index}"], (index,)))
@@ -129,7 +215,7 @@ class Desk:
 
     def _note_redrawn(self, order: Order, clip: Clip) -> None:
         call = order.call
-        for name in clip.carry:
+        for name in clip.carry if call.view is None else ():
             if name.startswith(REDRAWN):
                 place = (call.stage, int(name.removeprefix(REDRAWN)))
                 self._redrawn.setdefault(place, (call.number, order.key.key))
@@ -146,7 +232,7 @@ class Desk:
             raise FitError(
                 "an adaptive scheme in a stage that cannot select", where, "Stage.select"
             )
-        chosen = select(self.clips(call.stage, candidates), call.step.targets, count)
+        chosen = select(self.clips(call.stage, candidates, call.view), call.step.targets, count)
         chosen = tuple(sorted({int(index) for index in chosen}))
         if len(chosen) > count or not set(chosen) <= set(candidates):
             raise FitError(f"frames {chosen} selected", where, f"{count} of {candidates}")
@@ -159,10 +245,10 @@ class Desk:
             return controls
         at = tuple(sorted({*order.observed, *call.step.targets}))
         fields = {f.name: getattr(controls, f.name) for f in dataclasses.fields(controls)}
-        return Sourced(**fields, source=self.clips(call.stage - 1, at))
+        return Sourced(**fields, source=self.clips(call.stage - 1, at, call.view))
 
     def _check(self, order: Order, clip: Clip) -> None:
-        """Refuses a clip of other indices or another shape, and one that is not numbers."""
+        """Refuses a clip of other indices or another shape."""
         where, shape = f"step {order.call.number}", self.job.shape(order.call.stage)
         if clip.at != order.call.step.targets or clip.frames.shape[0] != 1:
             asked = order.call.step.targets
@@ -170,11 +256,13 @@ class Desk:
         if tuple(clip.frames.shape[2:]) != shape:
             made = tuple(clip.frames.shape[2:])
             raise FitError(f"the model made frames of shape {made}", where, str(shape))
-        if clip.frames.is_floating_point() and not bool(clip.frames.isfinite().all()):
-            raise MachineError("the model made frames that are not finite numbers", where)
 
-    def _record(self, order: Order, seconds: float | None) -> None:
-        """The journal's line of a call. seconds: None if it was found, finished earlier."""
+    def _record(self, order: Order, seconds: float | None, verdict: Verdict) -> None:
+        """The journal's line of a call. seconds: None if it was found, finished earlier.
+
+        It notes an attempt where it cannot be found again by judging the first: a later run then
+        goes straight to it.
+        """
         call, controls = order.call, self.job.controls
         said = {place: None for i in call.step.targets for place, _ in controls.mix(i)}
         line: dict[str, Any] = {
@@ -185,10 +273,18 @@ class Desk:
             "stage": call.stage,
             "role": call.step.role,
             "targets": call.step.targets,
-            "observed": self._keys.read(call.stage, order.observed),
-            "seed": self.job.seed,
+            "observed": self._keys.read(call.stage, order.observed, call.view),
+            "seed": noise_of(self.job, order.key).seed,
             "prompts": [controls.cues[place].prompt for place in sorted(said)],
         }
+        if call.view is not None:
+            line["take"] = call.view.take
+        if verdict.scores:
+            line["scores"] = verdict.scores
+        if verdict.why:
+            line["faults"] = verdict.why
+        if order.key.attempt or (self.job.repair == "repair" and verdict.why):
+            line["attempt"] = order.key.attempt
         self.store.record(line)
 
     def _stored(self, key: str, number: int) -> Clip:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -59,10 +60,34 @@ class Decoded(Event):
 
 @dataclasses.dataclass(frozen=True)
 class Repaired(Event):
-    """What was stored for a step could not be used; the step runs again."""
+    """A step's clip could not be used, made or stored; the step runs again.
+
+    attempt: 0 where the same clip is made again; else another one, out of other noise.
+    """
 
     step: int
     why: str
+    attempt: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Suspect(Event):
+    """A step's clip is outside its limits and was kept: not to be repaired, or not repairable."""
+
+    step: int
+    why: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Chosen(Event):
+    """A stretch made again, film frames [a, b), shows this take; 0: what was there before.
+
+    scores: by take, the largest share of a limit among its scores; the lowest is chosen if nobody says.
+    """
+
+    frames: tuple[int, int]
+    take: int
+    scores: Mapping[str, float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,4 +113,6 @@ def _plain(value: Any) -> Any:
         return int(value) if value.denominator == 1 else float(value)
     if isinstance(value, float):
         return round(value, 4)
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
     return list(value) if isinstance(value, tuple) else value

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from bisect import bisect_right
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
@@ -16,7 +15,10 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 from longtake.clip import Clip
-from longtake.controls import Clock, Controls, Cue
+from longtake.controls import Controls, Cue
+from longtake.engine.clock import FilmClock
+from longtake.engine.conditioning import Remembering
+from longtake.engine.redo import Layer, Layers, Redo, View
 from longtake.errors import FitError, InputError, PlanError
 from longtake.keys import StepKey, fingerprint
 from longtake.steps import Indices, Ledger, Plan, Step, Take, Timeline, lay_takes, linked
@@ -74,31 +76,16 @@ class Piece:
 
 @dataclasses.dataclass(frozen=True)
 class Call:
-    """A step of a stage with its number in the whole job and the numbers of the calls it needs."""
+    """A step of a stage with its number in the whole job and the numbers of the calls it needs.
+
+    view: what it sees and writes over, of a stretch that is made again.
+    """
 
     number: int
     stage: int
     step: Step
     needs: Indices
-
-
-@dataclasses.dataclass(frozen=True)
-class FilmClock(Clock):
-    """A clock whose takes do not run over: times stay between a take's first and last frame.
-
-    A take's last index may reach past its last frame, and must not hear the next take's cue there.
-    limits: film time of the first and of the last frame's middle, per take (None: endless).
-    """
-
-    limits: tuple[tuple[float, float | None], ...] = ()
-
-    def at(self, index: int) -> float:
-        """Film time at the middle of `index`."""
-        take = bisect_right(self.starts, index, key=lambda pair: pair[0]) - 1
-        start, time = self.starts[take]
-        low, high = self.limits[take]
-        time = max(low, time + (index - start + 0.5) * self.interval)
-        return time if high is None else min(time, high)
+    view: View | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,6 +109,8 @@ class Job:
     size: of the film, (width, height). cuts: film frames where a take begins.
     source: a video to re-render, `strength` of the way from pure noise.
     device, dtype: where models run, for the keys.
+    repair: what becomes of scores: "off", "report" or "repair".
+    redone: stretches of a finite film that are made again, each upon those before.
     """
 
     system: System
@@ -136,6 +125,8 @@ class Job:
     strength: float = 1.0
     device: str = "cpu"
     dtype: str = "float32"
+    repair: str = "off"
+    redone: tuple[Redo, ...] = ()
 
     def __post_init__(self) -> None:
         strides = {stage.codec.spec.stride for stage in self.system.stages}
@@ -281,7 +272,9 @@ class Job:
     @cached_property
     def controls(self) -> Controls:
         """The film's control tracks."""
-        return Controls(self.cues, self.system.encoder, self.system.passage, self.clock)
+        own = self.system.encoder
+        encoder = None if own is None else Remembering(own)
+        return Controls(self.cues, encoder, self.system.passage, self.clock)
 
     @property
     def reach(self) -> int:
@@ -307,11 +300,26 @@ class Job:
         return self.plans[0]
 
     @cached_property
-    def calls(self) -> tuple[Call, ...]:
-        """All calls of a finite film, in an order in which they may run."""
+    def layers(self) -> Layers:
+        """What the redos make again, and who sees what of it."""
+        return Layers(self)
+
+    @cached_property
+    def first_made(self) -> tuple[Call, ...]:
+        """The calls of a finite film without its redos, in an order in which they may run."""
         if self.frames is None:
             raise PlanError("an endless film has no whole plan", "plan", "a length")
         return tuple(lay(self))
+
+    @cached_property
+    def calls(self) -> tuple[Call, ...]:
+        """All calls of a finite film; those of redos come last, and their numbers may leave gaps."""
+        made = self.first_made
+        again = self.layers.steps(len(made)) if self.redone else ()
+        return (
+            *made,
+            *(Call(number, stage, step, needs, view) for number, stage, step, view, needs in again),
+        )
 
     def first_calls(self, count: int = AHEAD) -> tuple[Call, ...]:
         """The calls of a finite film, or so many of an endless one."""
@@ -320,10 +328,10 @@ class Job:
     @cached_property
     def waves(self) -> tuple[int, ...]:
         """Per call of a finite film: how many calls must run before it, one after the other."""
-        waves: list[int] = []
+        waves: dict[int, int] = {}
         for call in self.calls:
-            waves.append(1 + max((waves[n] for n in call.needs), default=-1))
-        return tuple(waves)
+            waves[call.number] = 1 + max((waves[n] for n in call.needs), default=-1)
+        return tuple(waves.values())
 
     @cached_property
     def machine(self) -> str:
@@ -337,26 +345,30 @@ class Job:
         return tuple(keys.take(call) for call in self.calls)
 
     def key_of(self, number: int) -> StepKey:
-        """The key of call `number` of a finite film."""
+        """The key of call `number` of a finite film without redos."""
         return self.keys[number]
 
 
 class Keys:
-    """Keys of the calls taken so far, and which of them wrote an index."""
+    """Keys of the calls taken so far, and which of them wrote an index.
 
-    def __init__(self, job: Job) -> None:
+    attempts: which attempt was settled on, by the key of the first; the first where it is missing.
+    """
+
+    def __init__(self, job: Job, attempts: Mapping[str, int] | None = None) -> None:
         self.job = job
-        self._writer: OrderedDict[tuple[int, int], tuple[int, str]] = OrderedDict()
+        self._attempts = attempts or {}
+        self._writer: OrderedDict[tuple[int, int, Layer], tuple[int, str]] = OrderedDict()
         self._reach = None if job.frames is not None else job.reach
         self._left: Counter[str] = Counter()  # indices by key, of an endless film
         self._forgotten: list[str] = []
 
-    def writer(self, stage: int, index: int) -> tuple[int, str]:
-        """Number and key of the call that wrote an index (-1 and the piece's key if given)."""
+    def writer(self, stage: int, index: int, view: View | None = None) -> tuple[int, str]:
+        """Number and key of the call that wrote what is seen at an index (-1 and the piece's key if given)."""
         piece = self.job.pieces.get(index)
         if piece is not None:
             return -1, self.job.piece_key(piece, stage)
-        place = (stage, index)
+        place = (stage, index, None if view is None else self.job.layers.layer(index, view))
         if place not in self._writer:
             raise PlanError(
                 f"frame {index} read too late", "endless film", f"within {self._reach} frames"
@@ -365,14 +377,21 @@ class Keys:
             self._writer.move_to_end(place)
         return self._writer[place]
 
-    def take(self, call: Call, chosen: Indices | None = None) -> StepKey:
-        """The key of a call whose needs have been taken; `chosen` is what it observes."""
+    def take(
+        self, call: Call, chosen: Indices | None = None, attempt: int | None = None
+    ) -> StepKey:
+        """The key of a call whose needs have been taken; `chosen` is what it observes.
+
+        Taken again with another `attempt`, that one is what later calls will have observed.
+        """
         if chosen is None and call.step.choose is not None:
             raise PlanError("what this step observes is chosen as it runs", f"step {call.number}")
         observed = call.step.observed if chosen is None else chosen
         key = StepKey(self._parts(call, observed))
+        key = key.rolled(self._attempts.get(key.key, 0) if attempt is None else attempt)
+        layer = None if call.view is None else (call.view.redo, call.view.take)
         for index in call.step.targets:
-            self._writer[call.stage, index] = (call.number, key.key)
+            self._writer[call.stage, index, layer] = (call.number, key.key)
         if self._reach is not None:
             self._left[key.key] += len(call.step.targets)
             self._forget(self._reach)
@@ -391,9 +410,11 @@ class Keys:
                 del self._left[key]
                 self._forgotten.append(key)
 
-    def read(self, stage: int, indices: Indices) -> tuple[tuple[int, str], ...]:
-        """(index, key of what wrote it) for every index."""
-        return tuple((index, self.writer(stage, index)[1]) for index in indices)
+    def read(
+        self, stage: int, indices: Indices, view: View | None = None
+    ) -> tuple[tuple[int, str], ...]:
+        """(index, key of what wrote what is seen there) for every index."""
+        return tuple((index, self.writer(stage, index, view)[1]) for index in indices)
 
     def _parts(self, call: Call, observed: Indices) -> dict[str, str]:
         job, stage, step = self.job, call.stage, call.step
@@ -401,7 +422,7 @@ class Keys:
         at = (*observed, *step.targets)
         parts = {
             "model": fingerprint([stage, step.role, model.spec.fingerprint]),
-            "observed": fingerprint(self.read(stage, observed)),
+            "observed": fingerprint(self.read(stage, observed, call.view)),
             "targets": " ".join(map(str, step.targets)),
             "controls": job.controls.digest(at),
             "seed": str(job.seed),
@@ -409,10 +430,12 @@ class Keys:
             "machine": job.machine,
         }
         if stage:
-            parts["earlier"] = fingerprint(self.read(stage - 1, at))
+            parts["earlier"] = fingerprint(self.read(stage - 1, at, call.view))
         elif job.source is not None:
             pieces = [(i, job.piece_key(job.source_pieces[i], stage)) for i in step.targets]
             parts["source"] = fingerprint([pieces, job.strength])
+        if call.view is not None:
+            parts["take"] = str(call.view.take)
         return parts
 
 

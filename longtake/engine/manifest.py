@@ -7,7 +7,9 @@ PNGs), and holds no times and no absolute paths: the same film has the same mani
                `sha256sum *.png` prints there
     seed       what chance started from
     asked      model, scheme, settings, device, shots (half-open film frames, prompt, cut, pins),
-               images, videos, strength; pins are relative to the manifest's folder
+               images, videos, strength, repair (only where steps were to be repaired), redone (only
+               where stretches were: film frames, the take that is seen, how many there are, upon
+               how many of the others it lies); pins are relative to the manifest's folder
     made       system, schemes, models (a mapping per stage, by role), codecs, encoder, given clips,
                machine, versions: names and fingerprints
     scores     open: name to value
@@ -35,6 +37,7 @@ from typing import TYPE_CHECKING, Any
 from longtake.engine.decode import Frames
 from longtake.engine.desk import Order
 from longtake.engine.job import Given, Job
+from longtake.engine.redo import settled_on
 from longtake.errors import InputError, MachineError
 from longtake.keys import canonical, fingerprint
 from longtake.steps import spans
@@ -81,10 +84,17 @@ class Witness:
                 self._digests.append(hashlib.sha256())
             self._digests[number].update(_bytes(pixels))
 
+    def choose(self, take: int) -> Job:
+        """Notes which take of the stretch that was made again is seen; the job of that film."""
+        redone = settled_on(self._job.redone, take)
+        self._job = dataclasses.replace(self._job, redone=redone)
+        return self._job
+
     def manifest(self, film: Path, asked: Mapping[str, Any], version: str) -> Line:
         """The manifest of the finished film. version: of longtake."""
         job = self._job
         sha256, size = film_digest(film)
+        seen = {call.number for call in job.calls}  # takes that were not chosen are no part of it
         told = {
             "format": FORMAT,
             "version": VERSION,
@@ -101,7 +111,7 @@ class Witness:
             "scores": {},
             "stretch": STRETCH,
             "stretches": [digest.hexdigest() for digest in self._digests],
-            "steps": [self._rows[number] for number in sorted(self._rows)],
+            "steps": [self._rows[number] for number in sorted(self._rows) if number in seen],
         }
         return {**told, "digest": own_digest(told)}
 
@@ -155,7 +165,7 @@ def plan_digests(job: Job, steps: Sequence[Line]) -> tuple[str, str]:
 
     What a call observes that chooses as it runs is left out: it is known only when it has run.
     """
-    chooses = {call.number for call in job.calls if call.step.choose is not None}
+    chooses = {n for n, call in enumerate(job.calls) if call.step.choose is not None}
     now = [row(call.stage, "", call.step.targets, call.step.observed) for call in job.calls]
     both = []
     for lines in (steps, now):

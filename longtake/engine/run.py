@@ -8,10 +8,20 @@ from collections.abc import Callable, Collection, Iterator
 
 from longtake.engine.decode import Frames, Reel, showing
 from longtake.engine.desk import Desk, Order
-from longtake.engine.events import Done, Event, Finished, Planned, Repaired, Reused, Started
+from longtake.engine.events import (
+    Done,
+    Event,
+    Finished,
+    Planned,
+    Repaired,
+    Reused,
+    Started,
+    Suspect,
+)
 from longtake.engine.executors import Executor
 from longtake.engine.job import AHEAD, Call, Job, lay
 from longtake.engine.store import Store
+from longtake.engine.takes import Takes
 from longtake.errors import MachineError, PlanError
 
 PAUSE = 0.05  # seconds between looks at what another process is making
@@ -28,19 +38,33 @@ def render(
     """Makes the film: events as they happen, frames in film order.
 
     Stop it anywhere and run it again: what is stored is reused and the frames are the same.
-    only: frames [first, end) of a finite film, and no step that they do not need. settled: hears
-    of every call whose observation and key are known, perhaps more than once.
-    The executor is closed at the end.
-    MachineError says what is safe.
+    only: frames [first, end) of a finite film none of whose takes is to be chosen yet, and no step
+    that they do not need. settled: hears of every call whose observation and key are known, perhaps
+    more than once.
+    The executor is closed at the end. MachineError says what is safe.
     """
     began, ran, reused = time.perf_counter(), 0, 0
     desk = Desk(job, store)
-    queue = Queue(job, None if only is None else needed(job, only))
+    wanted = None if only is None else needed(job, only)
+    queue, takes = Queue(job, wanted), Takes(job, desk, wanted)
     reel = Reel(job, desk.shown, only)
     orders: dict[int, Order] = {}
+
+    def landed(call: Call | None = None) -> Iterator[Event | Frames]:
+        """What can be told and shown now that a call is finished."""
+        if choice := takes.finish(call):
+            reel.settle(choice.take)
+            yield choice
+        # decoding may fall behind other processes' work; an endless film's clips would be dropped
+        wait = job.frames is None or not orders
+        if call is None or call.view is not None:
+            yield from reel.land(wait=wait)
+        else:
+            yield from reel.land(call.step.targets, call.stage, wait=wait)
+
     yield planned(job)
     try:
-        yield from reel.land()
+        yield from landed()
         while True:
             while executor.room() and (call := queue.next()) is not None:
                 order = desk.order(call)
@@ -48,43 +72,61 @@ def render(
                 if settled is not None:
                     settled(order)
                 if not desk.find(order):
-                    if not store.claim(key):
+                    if not store.claim(order.claim):
                         queue.postpone(call)
                         continue
                     if not desk.find(order):  # nobody finished it between the look and the claim
                         if key in store.damaged:
                             yield Repaired(call.number, store.damaged.pop(key))
+                        order, fault = desk.turned_down(order)
+                        if fault:
+                            yield Repaired(call.number, fault, order.key.attempt)
                         orders[call.number] = order
                         yield Started(call.number)
                         executor.submit(desk.task(order))
                         continue
-                    store.release(key)
+                    store.release(order.claim)
                 reused += 1
                 queue.finish(call)
                 yield Reused(call.number)
-                yield from reel.land(call.step.targets, call.stage)
+                if fault := desk.fault(order):
+                    yield Suspect(call.number, fault)
+                yield from landed(call)
             if orders:
                 result = executor.wait()
-                desk.keep(orders[result.number], result)
-                order = orders.pop(result.number)
-                store.release(order.key.key)
+                for loss in result.lost:
+                    yield Repaired(result.number, f"a worker was lost ({loss})")
+                order, fault = desk.keep(orders[result.number], result)
+                if fault:
+                    orders[result.number] = order
+                    yield Repaired(result.number, fault, order.key.attempt)
+                    executor.submit(desk.task(order))
+                    continue
+                del orders[result.number]
+                store.release(order.claim)
+                if settled is not None:
+                    settled(order)
                 ran += 1
                 queue.finish(order.call)
                 yield Finished(result.number, result.seconds)
-                yield from reel.land(order.call.step.targets, order.call.stage)
+                if fault := desk.fault(order):
+                    yield Suspect(result.number, fault)
+                yield from landed(order.call)
             elif not queue.postponed:
                 break
             else:
                 time.sleep(PAUSE)
             queue.retry()
+        yield from reel.rest()
     except MachineError as error:
         safe = f"{error.what}; {ran + reused} finished steps are safe"
         hint = error.hint or "the same command again"
         raise MachineError(safe, error.where, hint) from error
     finally:
+        reel.close()
         executor.close()
         for order in orders.values():
-            store.release(order.key.key)
+            store.release(order.claim)
     if not reel.over:
         raise PlanError("frames were never written", job.system.name)
     frames = job.frames or 0 if only is None else only[1] - only[0]

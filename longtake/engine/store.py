@@ -8,7 +8,7 @@ import itertools
 import json
 import os
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
@@ -26,8 +26,20 @@ except ImportError:  # no such locks on this system: two processes then repeat e
 
 FORMAT = "longtake-run"
 VERSION = 1
+MARKER = "store.json"
 CARRY = "carry."
 ENDLESS = "endless"  # the folder in a run folder where an endless film has a run folder of its own
+
+
+def whole_lines(journal: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    """The lines of a journal that name a step, without those that were torn."""
+    for text in journal:
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(line, dict) and {"step", "key", "parts"} <= line.keys():
+            yield line
 
 
 class Store(Protocol):
@@ -173,13 +185,7 @@ class Folder:
         except FileNotFoundError:
             return
         with file:
-            for text in file:
-                try:
-                    line = json.loads(text)
-                except ValueError:
-                    continue
-                if isinstance(line, dict) and {"step", "key", "parts"} <= line.keys():
-                    yield line
+            yield from whole_lines(file)
 
     def keys(self) -> Iterator[str]:
         """Keys of all clips stored."""
@@ -211,24 +217,17 @@ class Folder:
             return
         if not os.path.isdir(path):
             raise InputError("not a folder", str(self.path), "another --run")
-        marker = self.path / "store.json"
+        marker = self.path / MARKER
         try:
-            found = json.loads(marker.read_bytes())
+            data = marker.read_bytes()
         except FileNotFoundError:
             if any(not _ours(entry.name) for entry in self.path.iterdir()):
                 hint = "a new or an empty folder"
                 raise InputError("not a run folder", str(self.path), hint) from None
             return
-        except (OSError, ValueError):
-            found = None
-        if not isinstance(found, dict) or found.get("format") != FORMAT:
-            raise InputError("not a run folder", str(marker), "another --run")
-        if found.get("version") != VERSION:
-            raise InputError(
-                f"a run of format {found.get('version')}",
-                str(marker),
-                f"a new --run, or the version that wrote it (this one reads format {VERSION})",
-            )
+        except OSError:
+            data = b""
+        check_marker(data, str(marker))
 
     def _open(self) -> IO[bytes]:
         """Makes the folder at the first write and takes a share of its lock; the file of claims."""
@@ -242,9 +241,8 @@ class Folder:
                 self._claims = (self.path / "claims").open("ab+")
             except OSError as error:
                 raise _machine(error, self.path) from None
-            if not (self.path / "store.json").exists():
-                text = json.dumps({"format": FORMAT, "version": VERSION}) + "\n"
-                self._write(self.path / "store.json", text.encode())
+            if not (self.path / MARKER).exists():
+                self._write(self.path / MARKER, check_marker(None, ""))
         return self._claims
 
     def _sweep(self, lock: IO[bytes]) -> None:
@@ -287,6 +285,26 @@ class Folder:
         except OSError as error:
             raise _machine(error, aside) from None
         self.damaged[key] = why
+
+
+def check_marker(data: bytes | None, where: str) -> bytes:
+    """The content of a run's `store.json`; InputError if `data`, which was found there, means another."""
+    text = json.dumps({"format": FORMAT, "version": VERSION}) + "\n"
+    if data is None:
+        return text.encode()
+    try:
+        found = json.loads(data)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        raise InputError("not a run folder", where, "another --run")
+    if found.get("version") != VERSION:
+        raise InputError(
+            f"a run of format {found.get('version')}",
+            where,
+            f"a new --run, or the version that wrote it (this one reads format {VERSION})",
+        )
+    return data
 
 
 def pack(clip: Clip, key: str = "") -> bytes:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from pathlib import Path
 from typing import IO, Any
 
 from longtake.clip import Clip
+from longtake.engine.bucket import Bucket, is_url, path_of
 from longtake.engine.job import Job
 from longtake.engine.store import ENDLESS, Folder, Memory, Store
 from longtake.errors import InputError
@@ -16,8 +18,17 @@ RECALLED = 256  # lines of a journal that lives in memory
 LEFT = 4096  # clips of earlier runs that are kept, the latest
 
 
-def store_of(job: Job, run: Path | None) -> Store:
-    """Where a job's finished steps live: in the run folder, or in memory without one."""
+def store_of(job: Job, run: str | os.PathLike[str] | None) -> Store:
+    """Where a job's finished steps live: in the run folder, by URL, or in memory without either."""
+    if isinstance(run, str) and is_url(run):
+        path = path_of(run)
+        if path is None and job.frames is None:
+            what = "an endless film drops steps, and needs a folder of this machine for them"
+            raise InputError(what, f"--run {run}", "--run DIR")
+        if path is None:
+            return Bucket(run)
+        run = path  # a folder is safer than its URL: it has locks, and is synced
+    run = None if run is None else Path(run)
     if job.frames is None:
         return Memory(RECALLED) if run is None else Tail(run)
     return Memory() if run is None else Folder(run)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from longtake.engine.job import Call, Job, Keys
+from longtake.engine.repair import settled
 from longtake.engine.store import Store
 from longtake.errors import InputError
 from longtake.keys import StepKey
@@ -17,11 +18,15 @@ TOTALS = ("event", "steps", "waves", "calls", "peak_live", "deepest_ancestry")
 
 def plan_lines(job: Job, store: Store) -> Iterator[Line]:
     """One line a step, as it would run now, and last the totals; of an endless film the first steps."""
-    last = {line["step"]: line for line in store.records()}
-    keys, waves = Keys(job), dict[int, int]()
+    last, alike = dict[int, Line](), dict[tuple[int, Indices], Line]()
+    for line in store.records():
+        last[line["step"]] = line
+        alike[line["step"], tuple(line.get("targets", ()))] = line
+    keys, waves = Keys(job, settled(job, store)), dict[int, int]()
     for call in job.first_calls():
         wave = waves[call.number] = 1 + max((waves[number] for number in call.needs), default=-1)
-        record = last.get(call.number)
+        # other stretches that were made again had steps of the same numbers
+        record = alike.get((call.number, call.step.targets)) or last.get(call.number)
         observed = _supposed(call, record)
         key = keys.take(call, observed)
         cached = store.has(key.key)
@@ -33,6 +38,7 @@ def plan_lines(job: Job, store: Store) -> Iterator[Line]:
             "wave": wave,
             "cached": cached,
             "why": "cached" if cached else _why(key, record),
+            **({} if call.view is None else {"take": call.view.take}),
         }
     depth = 1 + max(waves.values(), default=-1)
     if job.frames is None:
@@ -92,6 +98,10 @@ def explain(store: Store, step: int) -> Line:
         "observed": observed,
         "seed": now["seed"],
         "prompts": now["prompts"],
+        **({"take": now["take"]} if "take" in now else {}),
+        "attempt": now.get("attempt", 0),
+        "scores": now.get("scores", {}),
+        "faults": now.get("faults", ""),
         "seconds": next((r["seconds"] for r in reversed(own) if r["seconds"] is not None), None),
         "ancestry": _ancestry(now, by_key),
     }

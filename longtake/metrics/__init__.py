@@ -10,16 +10,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from longtake.metrics.clips import ClipDistance, Clips, clips_of
+    from longtake.metrics.colours import ColourLag
     from longtake.metrics.distances import (
         Course,
-        Moments,
         frechet,
         frechet_score,
         gaussian_frechet,
         windowed,
     )
-    from longtake.metrics.fidelity import psnr, ssim
+    from longtake.metrics.extractors import EXTRACTORS, Extractor, find_extractor
+    from longtake.metrics.extrapolated import Extrapolated, frechet_infinity
+    from longtake.metrics.fidelity import ms_ssim, psnr, ssim
     from longtake.metrics.film import Meter, Stretch, measure
+    from longtake.metrics.inception import Certainty, inception_score
+    from longtake.metrics.kernels import kernel_distance, kernel_subsets
+    from longtake.metrics.moments import Moments
     from longtake.metrics.overlength import (
         Drift,
         Flicker,
@@ -35,14 +41,23 @@ if TYPE_CHECKING:
         seams,
     )
     from longtake.metrics.probe import Look, Probe
+    from longtake.metrics.protocols import PROTOCOLS, find_protocol
     from longtake.metrics.repeating import Repetition, repetition
     from longtake.metrics.scores import Score
-    from longtake.metrics.shelf import METRICS, Film, score, step_borders
+    from longtake.metrics.sets import score_sets
+    from longtake.metrics.shelf import METRICS, Film, Findings, examine, score, step_borders
 
 _HOME = {
-    "fidelity": ("psnr", "ssim"),
+    "clips": ("ClipDistance", "Clips", "clips_of"),
+    "colours": ("ColourLag",),
+    "extractors": ("EXTRACTORS", "Extractor", "find_extractor"),
+    "extrapolated": ("Extrapolated", "frechet_infinity"),
+    "fidelity": ("ms_ssim", "psnr", "ssim"),
     "film": ("Meter", "Stretch", "measure"),
-    "distances": ("Course", "Moments", "frechet", "frechet_score", "gaussian_frechet", "windowed"),
+    "distances": ("Course", "frechet", "frechet_score", "gaussian_frechet", "windowed"),
+    "inception": ("Certainty", "inception_score"),
+    "kernels": ("kernel_distance", "kernel_subsets"),
+    "moments": ("Moments",),
     "overlength": (
         "Drift",
         "Flicker",
@@ -58,16 +73,27 @@ _HOME = {
         "seams",
     ),
     "probe": ("Look", "Probe"),
+    "protocols": ("PROTOCOLS", "find_protocol"),
     "repeating": ("Repetition", "repetition"),
     "scores": ("Score",),
-    "shelf": ("METRICS", "Film", "score", "step_borders"),
+    "sets": ("score_sets",),
+    "shelf": ("METRICS", "Film", "Findings", "examine", "score", "step_borders"),
 }
 
 __all__ = [
+    "EXTRACTORS",
     "METRICS",
+    "PROTOCOLS",
+    "Certainty",
+    "ClipDistance",
+    "Clips",
+    "ColourLag",
     "Course",
     "Drift",
+    "Extractor",
+    "Extrapolated",
     "Film",
+    "Findings",
     "Flicker",
     "Frozen",
     "Joins",
@@ -80,18 +106,28 @@ __all__ = [
     "Score",
     "Seams",
     "Stretch",
+    "clips_of",
     "drift",
+    "examine",
+    "find_extractor",
+    "find_protocol",
     "flicker",
     "frechet",
+    "frechet_infinity",
     "frechet_score",
     "frozen",
     "gaussian_frechet",
+    "inception_score",
     "joins",
+    "kernel_distance",
+    "kernel_subsets",
     "measure",
     "motion",
+    "ms_ssim",
     "psnr",
     "repetition",
     "score",
+    "score_sets",
     "seams",
     "ssim",
     "step_borders",

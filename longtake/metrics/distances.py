@@ -1,4 +1,4 @@
-"""Frechet distance between feature distributions: exact streaming moments, and the course over a film.
+"""Frechet distance between feature distributions, and its course over a film.
 
 The distance of Frechet Inception Distance (Heusel et al. 2017) and Frechet Video Distance
 (Unterthiner et al. 2018), over whatever features it is given.
@@ -7,114 +7,84 @@ The distance of Frechet Inception Distance (Heusel et al. 2017) and Frechet Vide
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from longtake.errors import InputError
+from longtake.metrics.moments import Moments
 from longtake.metrics.scores import Score
 
-QUANTUM = 2.0**-12  # features are counted in these
-_LARGEST = 2**19  # of a counted feature: sums of 8192 products of two stay exact in float64
-_ROWS = 8192
-
-
-class Moments:
-    """Count, sum and products of features, in whole numbers: order and merging change no bit.
-
-    total: (d,) int64; products: (d, d) int64; features beyond 128 in size raise InputError.
-    """
-
-    def __init__(self, width: int) -> None:
-        self.count = 0
-        self.total = torch.zeros(width, dtype=torch.int64)
-        self.products = torch.zeros(width, width, dtype=torch.int64)
-
-    def add(self, features: Tensor) -> Moments:
-        """Takes in rows of features (n, d); returns itself."""
-        if features.ndim != 2 or features.shape[1] != len(self.total):
-            what = f"features of shape {tuple(features.shape)}"
-            raise InputError(what, "frechet", f"(n, {len(self.total)})")
-        for rows in features.detach().cpu().double().split(_ROWS):  # type: ignore[no-untyped-call]
-            counted = (rows / QUANTUM).round()
-            if not bool((counted.abs() <= _LARGEST).all()):  # not-a-numbers fail this too
-                raise InputError("a feature is too large or not a number", "frechet", "-128..128")
-            self.count += len(counted)
-            self.total += counted.sum(0).long()
-            self.products += (counted.T @ counted).long()
-        return self
-
-    def merge(self, other: Moments) -> Moments:
-        """Takes in what another has seen; returns itself."""
-        if len(other.total) != len(self.total):
-            what = f"features of width {len(other.total)} and {len(self.total)}"
-            raise InputError(what, "frechet", "one kind of features")
-        self.count += other.count
-        self.total += other.total
-        self.products += other.products
-        return self
-
-    @property
-    def mean(self) -> Tensor:
-        """(d,) float64."""
-        return self.total.double() * QUANTUM / self._some(1)
-
-    @property
-    def covariance(self) -> Tensor:
-        """(d, d) float64, unbiased."""
-        mean = self.mean / QUANTUM
-        centred = self.products.double() - self.count * torch.outer(mean, mean)
-        return centred * QUANTUM**2 / (self._some(2) - 1)
-
-    def tensors(self) -> dict[str, Tensor]:
-        """For a safetensors file; `Moments.of_tensors` reads it back."""
-        count = torch.tensor(self.count)
-        return {"count": count, "total": self.total, "products": self.products}
-
-    @staticmethod
-    def of_tensors(tensors: Mapping[str, Tensor]) -> Moments:
-        """What `tensors` gave."""
-        moments = Moments(len(tensors["total"]))
-        moments.count = int(tensors["count"])
-        moments.total, moments.products = tensors["total"].clone(), tensors["products"].clone()
-        return moments
-
-    def _some(self, least: int) -> int:
-        if self.count < least:
-            raise InputError(f"{self.count} features", "frechet", f"at least {least}")
-        return self.count
+_LARGEST = 1e100  # of a feature: squares and their sums stay finite in float64
 
 
 def frechet(a: Moments | Tensor, b: Moments | Tensor) -> float:
     """|mean a - mean b|^2 + tr(A + B - 2 (A B)^1/2), of moments or of rows of features (n, d).
 
-    The trace of the root is the sum of the singular values of A^1/2 B^1/2, which stays real and
-    accurate for singular covariances.
+    With A = F F^T and B = G G^T the trace of the root is the sum of the singular values of F^T G,
+    which stays real and accurate where covariances are singular (fewer rows than features).
+    Covariances are unbiased. Equal samples give 0. InputError for fewer than 2 rows, for values that
+    are not finite, and for widths that differ.
     """
-    first, second = (m if isinstance(m, Moments) else _moments(m) for m in (a, b))
-    return gaussian_frechet(first.mean, first.covariance, second.mean, second.covariance)
+    (mean_a, root_a), (mean_b, root_b) = _rooted(a), _rooted(b)
+    return _distance(mean_a, root_a, mean_b, root_b)
 
 
 def gaussian_frechet(mean_a: Tensor, cov_a: Tensor, mean_b: Tensor, cov_b: Tensor) -> float:
     """The distance of two Gaussians: means (d,), covariances (d, d)."""
-    cross = torch.linalg.svdvals(_root(cov_a) @ _root(cov_b)).sum()
-    trace = torch.trace(cov_a.double()) + torch.trace(cov_b.double()) - 2 * cross
-    square = (mean_a.double() - mean_b.double()).square().sum()
-    return max(float(square + trace), 0.0)
+    for mean, cov in ((mean_a, cov_a), (mean_b, cov_b)):
+        _finite(mean)
+        if cov.shape != (len(mean), len(mean)):
+            what = f"a covariance of shape {tuple(cov.shape)} beside a mean of {tuple(mean.shape)}"
+            raise InputError(what, "frechet", f"({len(mean)}, {len(mean)})")
+    return _distance(mean_a.double(), _root(cov_a), mean_b.double(), _root(cov_b))
+
+
+def _distance(mean_a: Tensor, root_a: Tensor, mean_b: Tensor, root_b: Tensor) -> float:
+    """Of means (d,) and roots (d, k) with root root^T = covariance."""
+    if len(mean_a) != len(mean_b):
+        what = f"features of width {len(mean_a)} and {len(mean_b)}"
+        raise InputError(what, "frechet", "one kind of features")
+    cross = torch.linalg.svdvals(root_a.T @ root_b).sum()
+    spread = root_a.square().sum() + root_b.square().sum()
+    value = float((mean_a - mean_b).square().sum() + spread - 2 * cross)
+    # Less than this is rounding of the three traces: equal samples in another order, say.
+    blur = len(mean_a) * torch.finfo(torch.float64).eps * float(spread)
+    return value if value > blur else 0.0
+
+
+def _rooted(sample: Moments | Tensor) -> tuple[Tensor, Tensor]:
+    """Mean (d,) and a root (d, k) of the covariance, float64."""
+    if isinstance(sample, Moments):
+        return sample.mean, _root(sample.covariance)
+    if sample.ndim != 2:
+        raise InputError(f"features of shape {tuple(sample.shape)}", "frechet", "(n, d)")
+    if len(sample) < 2:
+        raise InputError(f"{len(sample)} features", "frechet", "at least 2")
+    rows = _finite(sample.detach().cpu()).double()
+    mean = rows.mean(0)
+    centred = (rows - mean) / math.sqrt(len(rows) - 1)
+    if len(rows) > rows.shape[1]:
+        centred = torch.linalg.qr(centred, mode="r").R
+    return mean, centred.T
 
 
 def _root(covariance: Tensor) -> Tensor:
-    """The symmetric root of a positive semidefinite matrix, in float64."""
-    values, vectors = torch.linalg.eigh(covariance.double())
-    root: Tensor = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    """(d, k) of a positive semidefinite (d, d), in float64, without directions that are rounding."""
+    values, vectors = torch.linalg.eigh(_finite(covariance).double())
+    least = len(values) * torch.finfo(torch.float64).eps * values.abs().max()
+    kept = values > least
+    root: Tensor = vectors[:, kept] * values[kept].sqrt()
     return root
 
 
-def _moments(features: Tensor) -> Moments:
-    if features.ndim != 2:
-        raise InputError(f"features of shape {tuple(features.shape)}", "frechet", "(n, d)")
-    return Moments(features.shape[1]).add(features)
+def _finite(values: Tensor) -> Tensor:
+    size = float(values.abs().max()) if values.numel() else math.inf
+    if not size <= _LARGEST:  # not-a-numbers fail this too
+        raise InputError("features too large, none, or not numbers", "frechet", "finite numbers")
+    return values
 
 
 @dataclasses.dataclass(frozen=True)

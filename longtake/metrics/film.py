@@ -84,6 +84,8 @@ def stretches(frames: Frames, fps: float) -> Iterator[Stretch]:
         raise InputError(f"fps {fps}", "metrics", "10")
     first, before = 0, None
     for chunk in _chunks(frames):
+        if not len(chunk):
+            continue
         if before is not None and chunk.shape[1:] != before.shape:
             shapes = f"{tuple(chunk.shape[1:])} after {tuple(before.shape)}"
             raise InputError(f"a frame of {shapes}", f"frame {first}", "frames of one size")

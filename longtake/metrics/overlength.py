@@ -18,6 +18,13 @@ from longtake.metrics.scores import Score
 FROZEN = 0.02  # levels of mean difference under which two frames count as one
 AROUND = 8  # transitions on each side that a jump is held against
 _LEAST = 0.1  # levels added to both sides of a local ratio, so that stillness is no denominator
+# The same where no border is known: an encoder's keyframe changes a still picture by one or two levels.
+_SEEN = 2.0
+SEAM = 2.0  # times the jumps around it that make a jump a seam
+_LISTED = 16  # seams that are told one by one
+_BRIDGE = (
+    2.0  # levels of change, once, that do not end a stretch that stands still: keyframes again
+)
 
 
 class Joins:
@@ -68,13 +75,16 @@ class Seams:
     """The largest jump of a film against the median of its neighbours, where no border is known.
 
     cuts: frames that may jump. An unknown cut, or lightning, counts as a seam: nothing tells it apart.
+    Two levels are added to both sides of the ratio, so that coding of a still picture is none. The
+    detail lists up to 16 jumps over twice their neighbours, as (second, ratio).
     """
 
     def __init__(self, cuts: Collection[int] = ()) -> None:
         self.cuts = frozenset(cuts)
-        self._local = _Local()
+        self._local = _Local(_SEEN)
         self._worst = (0.0, 0)
         self._fps, self._over, self._count = 1.0, 0, 0
+        self._found: list[tuple[float, int]] = []
 
     def see(self, stretch: Stretch) -> None:
         self._fps = stretch.fps
@@ -85,23 +95,28 @@ class Seams:
     def _weigh(self, ratios: Iterable[tuple[int, float]]) -> None:
         for centre, ratio in ratios:
             self._worst = max(self._worst, (ratio, centre))
-            self._over += ratio > 2
             self._count += 1
+            if ratio > SEAM:
+                self._over += 1
+                self._found = sorted([*self._found, (ratio, centre)])[-_LISTED:]
 
     def score(self) -> Score:
         self._weigh(self._local.rest())
         if not self._count:
             raise InputError("a single frame has no seams", "seams", "a longer film")
         value, centre = self._worst
-        detail = {"at": centre / self._fps, "over_twice": self._over / self._count}
-        return Score(value, "largest-jump-v1", "low", detail=detail)
+        found = sorted([frame / self._fps, round(ratio, 3)] for ratio, frame in self._found)
+        over = {"over_twice": self._over / self._count, "seams": found}
+        detail = {"at": centre / self._fps, **over}
+        return Score(value, "largest-jump-v2", "low", detail=detail)
 
 
 class _Local:
     """Jumps against the median of the AROUND on each side, told as soon as those are known."""
 
-    def __init__(self) -> None:
+    def __init__(self, least: float = _LEAST) -> None:
         self._held: deque[tuple[int, float]] = deque(maxlen=2 * AROUND + 1)
+        self._least = least
         self._full = False
 
     def add(self, frame: int, jump: float) -> list[tuple[int, float]]:
@@ -122,7 +137,7 @@ class _Local:
         others = sorted(jump for n, (_, jump) in enumerate(self._held) if n != place)
         usual = others[len(others) // 2] if others else self._held[place][1]
         frame, jump = self._held[place]
-        return frame, (jump + _LEAST) / (usual + _LEAST)
+        return frame, (jump + self._least) / (usual + self._least)
 
 
 class Motion:
@@ -145,26 +160,36 @@ class Motion:
 
 
 class Frozen:
-    """The share of frames that repeat the one before."""
+    """The share of frames that repeat the one before.
+
+    The longest stretch in the detail bears single frames that change by less than two levels, as an
+    encoder's keyframes do; the share does not count them.
+    """
 
     def __init__(self, under: float = FROZEN) -> None:
         self.under, self._still, self._count = under, 0, 0
-        self._run, self._longest, self._fps = 0, 0, 1.0
+        self._run, self._longest, self._fps = 0, (0, 0), 1.0
+        self._was = False
 
     def see(self, stretch: Stretch) -> None:
         self._fps = stretch.fps
-        for jump in stretch.jumps.tolist():
+        for frame, jump in zip(stretch.jumped, stretch.jumps.tolist(), strict=True):
             still = jump < self.under
             self._still, self._count = self._still + still, self._count + 1
-            self._run = self._run + 1 if still else 0
-            self._longest = max(self._longest, self._run)
+            bridged = not still and self._was and jump < _BRIDGE
+            self._run = self._run + 1 if still or bridged else 0
+            self._was = still
+            if still and self._run > self._longest[0]:
+                self._longest = (self._run, frame)
 
     def score(self) -> Score:
         if not self._count:
             raise InputError("a single frame cannot freeze", "frozen", "a longer film")
-        longest = self._longest / self._fps
+        frames, last = self._longest
+        longest = frames / self._fps
         verdict = f"still for {longest:.1f} s" if longest >= 1 else "never still for a second"
-        detail = {"longest": longest}
+        begins = {"at": (last - frames) / self._fps} if frames else {}
+        detail = {"longest": longest, **begins}
         return Score(self._still / self._count, "frozen-share-v1", "low", verdict, detail)
 
 
@@ -223,8 +248,20 @@ class Drift:
         name = max(changes, key=lambda key: abs(changes[key]))
         middles, means = self._curve.points()
         brightness = slope((middles / self._fps).tolist(), means[:, 0].tolist()) * 60
-        detail = {**changes, "brightness_per_minute": brightness, "seconds": apart}
+        at = float(_steepest(middles, means, name)) / self._fps
+        detail = {**changes, "brightness_per_minute": brightness, "seconds": apart, "at": at}
         return Score(abs(changes[name]), "drift-v1", "low", f"mostly {name}", detail)
+
+
+def _steepest(middles: Tensor, means: Tensor, name: str) -> Tensor:
+    """The frame around which a quantity changes most, by windows of an eighth of the film on either side."""
+    window = max(1, len(means) // 8)
+    if len(means) < 2 * window + 1:
+        return middles[len(middles) // 2]
+    sums = torch.cat([torch.zeros(1, 6, dtype=torch.float64), means.cumsum(0)])
+    held = (sums[window:] - sums[:-window]) / window
+    sizes = [abs(_changes(a, b)[name]) for a, b in zip(held[:-window], held[window:], strict=True)]
+    return middles[window + max(range(len(sizes)), key=sizes.__getitem__)]
 
 
 def _changes(early: Tensor, late: Tensor) -> dict[str, float]:

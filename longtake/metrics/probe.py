@@ -21,8 +21,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from longtake.errors import InputError, nearest
-from longtake.metrics.distances import Moments, frechet
+from longtake.metrics.distances import frechet
 from longtake.metrics.film import Frames, Stretch, stretches
+from longtake.metrics.moments import Moments
 from longtake.metrics.net import FRAMES, SPACING, WIDTH, ProbeNet, shrink
 from longtake.metrics.scores import Score
 

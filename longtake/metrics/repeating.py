@@ -22,6 +22,8 @@ BLOCK = 20.0  # seconds over which a lag must hold
 REPEATS = 0.6  # a dip this deep below the trend is called a repetition
 _LEAST_PAIRS = 8.0  # seconds of pairs without which a lag says nothing
 _FLOOR = 1e-3  # levels squared: less is no difference at all
+_BESIDE = 0.7  # seconds on each side of a lag at which one picture is compared
+_TWICE = 1.5  # times the least difference that counts as equal to it
 _AROUND = (1.5, 4.0, 10.0)  # seconds on each side that make the trend
 
 
@@ -39,7 +41,9 @@ class Repetition:
         self._rate = 0.0
         self._seen = 0
         self._ring = torch.zeros(0)
-        self._best = (0.0, 0.0, 0.0)
+        self._runs: dict[int, tuple[int, int]] = {}  # by lag, first and last picture
+        self._stretch = (0, 0, 0)  # the longest of them: pictures, lag, first picture
+        self._best = (0.0, 0.0)
 
     def see(self, stretch: Stretch) -> None:
         step = max(1, round(stretch.fps / RATE))
@@ -69,23 +73,48 @@ class Repetition:
         found = torch.where(known, apart.gather(1, there.clamp(min=0)).clamp(min=0), 0.0)
         for lagged in (self._film, self._block):
             lagged.add(found.sum(0), known.sum(0), len(rows))
+        self._mark(found, known)
         self._ring = line[len(rows) :].clone()
         self._seen += len(rows)
         if self._block.count >= BLOCK * self._rate:
             self._judge(self._block)
             self._block = _Lagged(self._lags)
 
+    def _mark(self, found: Tensor, known: Tensor) -> None:
+        """Notes runs of pictures that are far nearer to those one lag ago than to those around that lag."""
+        near, wide = math.ceil(self._rate), math.ceil(_BESIDE * self._rate)
+        for row, (line, heard) in enumerate(zip(found, known.sum(1).tolist(), strict=True)):
+            if heard < near + wide:
+                continue
+            seen = line[:heard]
+            alike = seen[near:] <= _TWICE * float(seen[near:].min()) + _FLOOR
+            place = near + int(alike.int().argmax())  # of equals the shortest lag
+            around = min(float(seen[place - wide]), float(seen[min(place + wide, heard - 1)]))
+            if float(seen[place]) + _FLOOR < (1 - REPEATS) * (around + _FLOOR):
+                now, lag = self._seen + row, place + 1
+                begin, last = self._runs.get(lag, (now, now))
+                begin = begin if now - last <= wide else now
+                self._runs[lag] = (begin, now)
+                self._stretch = max(self._stretch, (now - begin, lag, begin))
+
     def _judge(self, lagged: _Lagged) -> None:
         depth, lag = _dip(lagged.mean(_LEAST_PAIRS * self._rate), self._rate)
-        self._best = max(self._best, (depth, lag / self._rate, self._seen / self._rate))
+        self._best = max(self._best, (depth, lag / self._rate))
 
     def score(self) -> Score:
         if not self._rate:
             raise InputError("no frames", "repetition", "a longer film")
         self._judge(self._film)
-        depth, lag, until = self._best
+        depth, lag = self._best
+        length, again, begin = (count / self._rate for count in self._stretch)
         verdict = f"repeats after {lag:.1f} s" if depth > REPEATS else "does not repeat"
-        detail = {"lag": lag, "until": until, "longest_lag": min(self.longest, self._tried())}
+        detail = {
+            "lag": lag,
+            "stretch": length,
+            "stretch_lag": again,
+            "at": begin,
+            "longest_lag": min(self.longest, self._tried()),
+        }
         return Score(depth, "repetition-v1", "low", verdict, detail)
 
     def _tried(self) -> float:

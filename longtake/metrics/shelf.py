@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import os
@@ -12,9 +13,12 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from longtake.errors import InputError, nearest
-from longtake.metrics.distances import Moments
-from longtake.metrics.fidelity import Beside
-from longtake.metrics.film import Frames, Meter, measure
+from longtake.metrics.clips import ClipDistance, clips_of, world_of
+from longtake.metrics.colours import ColourLag
+from longtake.metrics.extractors import find_extractor
+from longtake.metrics.fidelity import Beside, Nearness
+from longtake.metrics.film import Frames, Meter, Stretch, stretches
+from longtake.metrics.moments import Moments
 from longtake.metrics.overlength import Drift, Flicker, Frozen, Joins, Motion, Seams
 from longtake.metrics.probe import Distance, Reading, default_probe
 from longtake.metrics.repeating import Repetition
@@ -28,6 +32,7 @@ class Film:
     """Frames to be looked at, once.
 
     borders: frames at which a piece made by itself begins, where known; cuts: where a take begins.
+    features: what `fvd` and `kvd` look through, a name or NAME=FILE; the built-in ones unless given.
     """
 
     frames: Frames
@@ -35,6 +40,7 @@ class Film:
     name: str = "film"
     borders: Collection[int] = ()
     cuts: Collection[int] = ()
+    features: str = ""
 
 
 class Filmed(Protocol):
@@ -44,6 +50,12 @@ class Filmed(Protocol):
     def fps(self) -> Any: ...
 
     def __iter__(self) -> Iterator[Tensor]: ...
+
+
+class Watcher(Protocol):
+    """Sees a film go by."""
+
+    def see(self, stretch: Stretch) -> None: ...
 
 
 Source = Film | Filmed | Tensor | str | os.PathLike[str]
@@ -62,13 +74,30 @@ def _moments(reference: Film) -> Moments:
     return default_probe().moments(reference.frames, reference.fps)
 
 
-def _beside(kind: str) -> Make:
+def _beside(kind: str, near: Callable[[], Nearness] | None = None) -> Make:
     def make(film: Film, reference: Film | None) -> Meter:
         if reference is None:
             raise InputError(f"{kind} needs a film to compare with", "--reference", "a video file")
-        return Beside(kind, reference.frames, reference.fps)
+        return Beside(kind, reference.frames, reference.fps, near() if near else None)
 
     return make
+
+
+def _clips(statistic: str) -> Make:
+    def make(film: Film, reference: Film | None) -> Meter:
+        extractor = find_extractor(film.features or "tfvd")
+        if reference is None:
+            return ClipDistance(statistic, world_of(extractor), extractor)
+        rows = clips_of(reference.frames, reference.fps, extractor)
+        return ClipDistance(statistic, rows, extractor)
+
+    return make
+
+
+def _lpips() -> Nearness:
+    packaged = importlib.import_module("longtake.metrics.packaged")
+    near: Nearness = packaged.Lpips().nearness()
+    return near
 
 
 METRICS: Mapping[str, Make] = {
@@ -78,13 +107,27 @@ METRICS: Mapping[str, Make] = {
     "motion": lambda film, _: Motion(),
     "frozen": lambda film, _: Frozen(),
     "flicker": lambda film, _: Flicker(),
+    "colours": lambda film, _: ColourLag(),
     "probe": lambda film, _: Reading(),
     "frechet": _distance,
-    "fvd": _distance,  # the usual name of a Frechet distance of videos; the protocol names the features
+    # The usual names of distances of clips; the protocol names the features, the built-in ones unless others are given.
+    "fvd": _clips("frechet"),
+    "kvd": _clips("kernel-poly3"),
     "psnr": _beside("psnr"),
     "ssim": _beside("ssim"),
+    "ms-ssim": _beside("ms-ssim"),
+    "lpips": _beside("lpips", _lpips),
 }
-USUAL = ("drift", "seams", "repetition", "motion", "frozen", "flicker", "probe")
+USUAL = ("drift", "seams", "repetition", "motion", "frozen", "flicker", "colours", "probe")
+
+
+@dataclasses.dataclass(frozen=True)
+class Findings:
+    """One film's scores by metric, and why metrics nobody asked for by name could not tell."""
+
+    film: Film
+    scores: Mapping[str, Score]
+    silent: Mapping[str, str]
 
 
 def score(
@@ -93,29 +136,77 @@ def score(
     reference: Source | None = None,
     metrics: Sequence[str] = (),
     fps: float = 10.0,
+    features: str = "",
 ) -> dict[str, Score]:
     """Scores by metric name, from one pass over each film; of several films by `NAME:metric`.
 
     films: video files, Takes, tensors (t, 3, h, w) uint8 at `fps`, or Films. reference: "sky" for
-    the world at large, or a film. Without `metrics`: all that need no reference, and with one
-    "frechet" too.
+    the world at large, or a film. features: what `fvd` and `kvd` look through, as in
+    `find_extractor`. Without `metrics`: all that need no reference, and with one "frechet" and
+    "fvd" too; of these, what a film is too short for is left out.
     """
-    many = [films] if isinstance(films, (str, os.PathLike, Tensor, Film)) else films
-    listed: list[Any] = list(many) if isinstance(many, (list, tuple)) else [many]
-    names = list(metrics) or [*USUAL, *(["frechet"] if reference is not None else [])]
-    for name in names:
-        if name not in METRICS:
-            raise InputError(f"unknown metric '{name}'", "metrics", nearest(name, METRICS))
     found: dict[str, Score] = {}
+    listed = _listed(films)
     for place, source in enumerate(listed, 1):
-        film = film_of(source, fps)
-        meters = [METRICS[name](film, _reference(reference, film)) for name in names]
+        film = dataclasses.replace(film_of(source, fps), features=features)
         head = f"{film.name}:" if len(listed) > 1 else ""
         if any(name.startswith(head) for name in found):
             head = f"{film.name}#{place}:"
-        scores = measure(film.frames, film.fps, meters)
-        found |= {head + name: each for name, each in zip(names, scores, strict=True)}
+        scores = examine(film, reference, metrics).scores
+        found |= {head + name: each for name, each in scores.items()}
     return found
+
+
+def examine(
+    film: Film,
+    reference: Source | None = None,
+    metrics: Sequence[str] = (),
+    watchers: Sequence[Watcher] = (),
+) -> Findings:
+    """One pass over a film for all of its scores; watchers see it go by as well."""
+    for name in metrics:
+        if name not in METRICS:
+            raise InputError(f"unknown metric '{name}'", "metrics", nearest(name, METRICS))
+    names = list(dict.fromkeys(metrics)) or usual(reference)
+    meters = {name: METRICS[name](film, _reference(reference, film)) for name in names}
+    silent: dict[str, InputError] = {}
+    for stretch in stretches(film.frames, film.fps):
+        for name in [name for name in meters if name not in silent]:
+            with _heard(name, silent, metrics):
+                meters[name].see(stretch)
+        for watcher in watchers:
+            watcher.see(stretch)
+    scores = {}
+    for name in [name for name in meters if name not in silent]:
+        with _heard(name, silent, metrics):
+            scores[name] = meters[name].score()
+    if not scores:
+        raise next(iter(silent.values()))
+    return Findings(film, scores, {name: str(error) for name, error in silent.items()})
+
+
+def usual(reference: object) -> list[str]:
+    """The metrics told where none is named."""
+    return [*USUAL, *(["frechet", "fvd"] if reference is not None else [])]
+
+
+@contextlib.contextmanager
+def _heard(name: str, silent: dict[str, InputError], asked: Collection[str]) -> Iterator[None]:
+    """What a metric that nobody asked for cannot tell is noted; of one asked for, it is an error."""
+    try:
+        yield
+    except InputError as error:
+        if name in asked:
+            raise
+        silent[name] = error
+
+
+def _listed(films: Source | Sequence[Source]) -> list[Any]:
+    many: Any = [films] if isinstance(films, (str, os.PathLike, Tensor, Film)) else films
+    listed = list(many) if isinstance(many, (list, tuple)) else [many]
+    if not listed:
+        raise InputError("no films", "score", "a video file")
+    return listed
 
 
 def _reference(reference: Source | None, film: Film) -> Film | None:

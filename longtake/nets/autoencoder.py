@@ -32,7 +32,7 @@ class AutoencoderShape:
 
 
 class ChannelNorm(nn.Module):
-    """Root-mean-square norm over channels at each place: no statistic crosses space or time."""
+    """Root-mean-square norm over channels (dim 1) at each place: no statistic crosses space or time."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class ChannelNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         scale = x.float().square().mean(1, keepdim=True).add(1e-6).rsqrt().to(x.dtype)
-        return x * scale * self.gain.to(x.dtype)[:, None, None]
+        return x * scale * self.gain.to(x.dtype).view(-1, *[1] * (x.ndim - 2))
 
 
 class ConvBlock(nn.Module):

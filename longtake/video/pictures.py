@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -91,6 +92,13 @@ def as_picture(frame: Tensor) -> Image.Image:
         given = f"{tuple(frame.shape)} {frame.dtype}"
         raise InputError("not a frame", given, "(3, height, width) torch.uint8")
     return Image.fromarray(frame.detach().cpu().permute(1, 2, 0).contiguous().numpy())
+
+
+def png_of(frame: Tensor) -> bytes:
+    """One frame (3, h, w) uint8 as the bytes of a PNG file."""
+    file = io.BytesIO()
+    as_picture(frame).save(file, "PNG", optimize=True)
+    return file.getvalue()
 
 
 def _limited(frames: Iterable[Tensor] | Tensor) -> Iterator[Tensor]:

@@ -24,6 +24,7 @@ HORIZON = 240  # latent frames a take of the world spans: 96 s
 GAP = 5  # frames from one key to the next, both counted, as schemes fill them in
 LENGTHS = {1: 0.25, 5: 0.12, 6: 0.18, 8: 0.07, 12: 0.08, 16: 0.3}  # share of steps by clip length
 SHARES = {"sky": 0.64, "picture": 0.32, "shots": 0.04}  # of steps on clips, by kind of take
+SILENCE = {"sky": 0.1, "picture": 0.35, "shots": 0.35}  # of clips without a word
 RUNS, SPREAD = (24, 12), 28  # latent frames kept of a take: two unbroken runs, and others far apart
 
 
@@ -116,7 +117,7 @@ class Latents:
                     shard["latents"][take, picked].float(),
                     observed,
                     shard["at"][take, picked] * 0.4,
-                    hush(rng, shard["controls"][take, picked].float()),
+                    hush(rng, shard["controls"][take, picked].float(), SILENCE[kind]),
                     levels(rng, observed),
                 )
             )
@@ -204,10 +205,10 @@ def watch(rng: np.random.Generator, t: int) -> np.ndarray:
     return observed
 
 
-def hush(rng: np.random.Generator, controls: Tensor) -> Tensor:
-    """Words left out: all of them one time in ten, else each attribute one time in five."""
+def hush(rng: np.random.Generator, controls: Tensor, silence: float) -> Tensor:
+    """Words left out: all of them in a share of cases, else each attribute one time in five."""
     said = controls.clone()
-    if rng.random() < 0.1:
+    if rng.random() < silence:
         return said.zero_()
     place = 0
     for classes in ATTRIBUTES.values():

@@ -1,0 +1,167 @@
+"""Kills films with SIGKILL at random moments, resumes them, and holds them against an uninterrupted one.
+
+    python benchmarks/kills.py --kills 100                                # the tests' toy system
+    python benchmarks/kills.py --kills 20 --model skies --frames 200      # the built-in model
+
+Every second film is a redo of a finished one. A film is killed some times and then brought to its
+end; it must then be the same to the byte, its manifest too, with nothing left over beside it and
+nothing spare in its run folder; until then a redo leaves the old film in its place. Exit code 1 if
+one is not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+ROOT = Path(__file__).parent.parent
+TOY = f"{ROOT / 'tests' / 'toy.py'}:toy"
+FILM = ("film.mp4",)
+BESIDE = (*FILM, "film.mp4.manifest.json")
+
+
+@dataclasses.dataclass
+class Tally:
+    """What became of the films. late: kills that came when a film was already finished."""
+
+    kills: int = 0
+    late: int = 0
+    films: int = 0
+    reused: int = 0
+    ran: int = 0
+    wrong: list[str] = dataclasses.field(default_factory=list)
+
+
+@click.command()
+@click.option("--kills", default=100)
+@click.option("--each", default=5, help="Kills of one film.")
+@click.option("--model", default=TOY)
+@click.option("--frames", default=240)
+@click.option("--slow", default=0.02, help="Seconds that each call of the toy takes besides.")
+@click.option("--seed", default=0, help="Of the moments.")
+def main(kills: int, each: int, model: str, frames: int, slow: float, seed: int) -> None:
+    """Kill films and resume them."""
+    asked = ["a", "--model", model, "--frames", str(frames), "--out", "film.mp4"]
+    asked += ["--set", f"slow={slow}"] if model == TOY else []
+    with tempfile.TemporaryDirectory() as folder:
+        tally = campaign(Path(folder), asked, kills, each, random.Random(seed))
+    click.echo(json.dumps(dataclasses.asdict(tally)))
+    sys.exit(1 if tally.wrong else 0)
+
+
+def campaign(
+    folder: Path, asked: Sequence[str], kills: int, each: int, chance: random.Random
+) -> Tally:
+    """So many kills, of each film a few; `folder` holds the films."""
+    redo = [*asked, "--redo", "4-14", "--takes", "3"]
+    plain, redone = folder / "plain", folder / "redone"
+    spans = [whole(plain, asked)]
+    shutil.copytree(plain, redone)
+    spans.append(whole(redone, redo))
+    tally = Tally()
+    while tally.kills < kills:
+        again = tally.films % 2 == 1
+        place = folder / f"film{tally.films}"
+        if again:
+            shutil.copytree(plain, place)
+        else:
+            place.mkdir()
+        told = redo if again else asked
+        for _ in range(min(each, kills - tally.kills)):
+            tally.kills += 1
+            if killed(place, told, chance.uniform(0, 1.1 * spans[again])):
+                tally.late += 1
+            elif again and not any(same(done, place, FILM) for done in (plain, redone)):
+                tally.wrong.append(f"{place.name}: neither the old film nor the new one stands")
+        resumed = finished(place, told)
+        tally.reused, tally.ran = tally.reused + resumed["reused"], tally.ran + resumed["ran"]
+        tally.films += 1
+        tally.wrong += [f"{place.name}: {why}" for why in faults(place, redone if again else plain)]
+        shutil.rmtree(place)
+    return tally
+
+
+def whole(place: Path, asked: Sequence[str]) -> float:
+    """Makes a film without interruption; seconds from its plan to its end."""
+    place.mkdir(exist_ok=True)
+    process = begun(place, asked)
+    began = planned(process)
+    process.communicate()
+    assert process.returncode == 0, "the film that others are held against failed"
+    return time.monotonic() - began
+
+
+def killed(place: Path, asked: Sequence[str], seconds: float) -> bool:
+    """Kills a film so long after its plan; whether it was finished before."""
+    process = begun(place, asked)
+    began = planned(process)
+    time.sleep(max(0.0, began + seconds - time.monotonic()))
+    process.kill()
+    process.communicate()
+    return process.returncode == 0
+
+
+def finished(place: Path, asked: Sequence[str]) -> dict[str, int]:
+    """Brings a film to its end; the last event."""
+    out, _ = begun(place, asked).communicate()
+    last = json.loads(out.splitlines()[-1])
+    return last if last["event"] == "done" else {"reused": 0, "ran": 0}
+
+
+def faults(place: Path, model: Path) -> list[str]:
+    """What is wrong with a resumed film, held against an uninterrupted one."""
+    found = [] if same(place, model) else ["not the film it would have been"]
+    names = {path.name for path in place.iterdir()} - {*BESIDE, "film.run"}
+    found += [f"left over: {name}" for name in sorted(names)]
+    found += [f"left over: {path.name}" for path in place.rglob(".tmp-*")]
+    swept = subprocess.run(
+        command("gc", "film.run"), cwd=place, env=environment(), capture_output=True, check=False
+    )
+    dropped = json.loads(swept.stdout)["dropped"] if swept.returncode == 0 else "failed"
+    return found if dropped == 0 else [*found, f"gc: {dropped}"]
+
+
+def same(a: Path, b: Path, names: Sequence[str] = BESIDE) -> bool:
+    """Whether two folders hold the same film and manifest. A kill may come between the two."""
+    both = [(place / name for place in (a, b)) for name in names]
+    return all(x.is_file() and y.is_file() and x.read_bytes() == y.read_bytes() for x, y in both)
+
+
+def begun(place: Path, asked: Sequence[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command("generate", *asked),
+        cwd=place,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def planned(process: subprocess.Popen[bytes]) -> float:
+    """Waits for a film's plan; the time then."""
+    assert process.stdout is not None
+    process.stdout.readline()
+    return time.monotonic()
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "longtake", *words, "--json"]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""`data check`: a film, or a world's own rendering, held against the world's laws."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from longtake.brief.numbers import read_fps, read_frames, read_seed
+from longtake.cli.base import Voice, verb
+from longtake.errors import ClaimError, InputError, nearest
+from longtake.prompts.storyboard import read_size
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from longtake.worlds.laws import Lawful
+
+_CHUNK = 40  # frames rendered together
+_SHOWN = 20  # violations named to people
+
+
+@verb(
+    "check",
+    (
+        "longtake data check film.mp4 --world digits",
+        "longtake data check push --frames 1000 --seed 3",
+    ),
+)
+@click.argument("target", metavar="FILE|NAME")
+@click.option("--world", metavar="NAME", help="Whose laws a FILE is held against.")
+@click.option("--seconds", metavar="S", help="How much to check. [a FILE: all; a NAME: 30]")
+@click.option("--frames", metavar="N", help="The same in frames.")
+@click.option("--seed", metavar="N", help="The world's seed; of a FILE, a maze needs it. [0]")
+@click.option("--fps", metavar="F", help="NAME: frames a second. [10]")
+@click.option("--size", metavar="WxH", help="NAME: width and height. [128x128]")
+@click.option("--set", "sets", multiple=True, metavar="KNOB=VALUE", help="A knob of the world.")
+def check(voice: Voice, target: str, world: str | None, **values: Any) -> None:
+    """Hold a FILE, or what the world NAME renders, against the world's laws; exit 1 if broken."""
+    from longtake.worlds.laws import check as judge
+
+    if world is None:
+        lawful, frames = _rendered(target, values)
+    else:
+        lawful, frames = _filmed(target, world, values)
+    verdict = judge(lawful, frames)
+    rates = verdict.per_thousand()
+    for found in verdict.violations:
+        fields = {"frame": found.frame, "law": found.law, "what": found.what}
+        voice.line({"event": "violation", **fields})
+    for found in verdict.violations[:_SHOWN]:
+        voice.say(f"frame {found.frame}: {found.law}: {found.what}")
+    if len(verdict.violations) > _SHOWN:
+        voice.say(f"... and {len(verdict.violations) - _SHOWN} more")
+    laws = {law: rates.get(law, 0.0) for law in [*lawful.LAWS, "all"]}
+    voice.line({"event": "checked", "frames": verdict.frames, "per_thousand": laws})
+    told = ", ".join(f"{law} {rate:.3g}" for law, rate in laws.items())
+    voice.say(f"{target}: {verdict.frames} frames; violations per 1,000 frames: {told}")
+    if verdict.violations:
+        count = len({found.frame for found in verdict.violations})
+        first = verdict.violations[0]
+        what = f"{count} of {verdict.frames} frames break a law"
+        raise ClaimError(what, f"first at frame {first.frame}: {first.what}")
+
+
+def _rendered(name: str, values: dict[str, Any]) -> tuple[Lawful, Iterator[Tensor]]:
+    """A world and its own frames."""
+    from longtake import worlds
+
+    if name not in worlds.WORLDS and (Path(name).exists() or "." in name or "/" in name):
+        raise InputError("a file is checked against a world", name, "--world digits")
+    fps = read_fps(values["fps"] if values["fps"] is not None else 10)
+    size = read_size(values["size"] if values["size"] is not None else (128, 128))
+    count = read_frames(values["seconds"], values["frames"], fps) or round(30 * fps)
+    world = _lawful(name, values, size, fps)
+
+    def frames() -> Iterator[Tensor]:
+        for start in range(0, count, _CHUNK):
+            yield from world.render(range(start, min(start + _CHUNK, count)))
+
+    return world, frames()
+
+
+def _filmed(path: str, name: str, values: dict[str, Any]) -> tuple[Lawful, Iterator[Tensor]]:
+    """A world of a file's size and rate, and the file's frames."""
+    from itertools import islice
+
+    from longtake import worlds
+    from longtake.video import probe
+    from longtake.video import read_frames as frames_of
+
+    for option in ("fps", "size"):
+        if values[option] is not None:
+            raise InputError(f"a file has its own {option}", f"--{option}", f"no --{option}")
+    if name == "maze" and values["seed"] is None:
+        raise InputError("a maze is checked against its own map", "data check", "--seed 0")
+    worlds.find(name)
+    info = probe(path)
+    count = read_frames(values["seconds"], values["frames"], info.fps)
+    return _lawful(name, values, (info.width, info.height), info.fps), islice(
+        frames_of(path), count
+    )
+
+
+def _lawful(name: str, values: dict[str, Any], size: tuple[int, int], fps: Fraction) -> Any:
+    from longtake import worlds
+    from longtake.worlds.laws import Lawful
+
+    kind = worlds.find(name)
+    if not _has_laws(kind):
+        able = [other for other in worlds.WORLDS if _has_laws(worlds.find(other))]
+        raise InputError(f"{name} has no law checker", "data check", nearest(name, able))
+    settings = read_settings(name, values["sets"])
+    seed = read_seed(values["seed"] if values["seed"] is not None else 0)
+    world = worlds.make(name, seed=seed, size=size, fps=float(fps), **settings)
+    assert isinstance(world, Lawful)
+    return world
+
+
+def _has_laws(kind: Any) -> bool:
+    return hasattr(kind, "judge") and hasattr(kind, "LAWS")
+
+
+def read_settings(name: str, sets: Sequence[str]) -> dict[str, Any]:
+    """A world's knobs as text, by name; InputError for one that it does not have."""
+    from longtake import worlds
+
+    known = worlds.knobs(name)
+    settings: dict[str, Any] = {}
+    for text in sets:
+        key, mark, value = text.partition("=")
+        if not mark or key not in known:
+            hint = nearest(key, known) if known else f"no --set: {name} has no knobs"
+            raise InputError(f"{name} has no knob '{key}'", f"--set {text}", hint)
+        settings[key] = value
+    return settings

@@ -1,0 +1,119 @@
+"""The token family: frames as codes, one after another, given the codes of what is observed.
+
+Observed frames are a prefix in order of time that sees all of itself; targets follow, also in order
+of time, each frame in raster order (a prefix language model, Raffel et al. 2020, section 3.2.3;
+TATS, Ge et al. 2022; VideoPoet, Kondratyuk et al. 2024). Every position names the place it asks
+about, so frames may lie anywhere: before, between or after what is observed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from longtake.clip import Clip, ClipRequest, ClipSpec
+from longtake.errors import FitError
+from longtake.models.picking import Picking, pick, uniform
+from longtake.models.sheets import Sheet, clips, joined, sheet
+from longtake.nets.gpt import GPT
+from longtake.nets.tokens import prefix_causal
+
+
+class TokenModel:
+    """A GPT that answers clip requests; see `ClipModel` and `Trainable`."""
+
+    def __init__(self, net: GPT, spec: ClipSpec, picking: Picking | None = None) -> None:
+        if spec.codes != net.shape.codes:
+            raise FitError(f"codes={spec.codes}", "TokenModel", f"codes={net.shape.codes}")
+        self.net, self.spec, self.picking = net, spec, picking or Picking()
+
+    def sample(self, request: ClipRequest) -> Clip:
+        """A clip of codes at `request.targets`."""
+        return self.sample_batch([request])[0]
+
+    @torch.no_grad()
+    def sample_batch(self, requests: Sequence[ClipRequest]) -> list[Clip]:
+        """Requests of equal numbers of targets and observed frames, as one batch."""
+        self.net.eval()
+        device = next(self.net.parameters()).device
+        whole = joined([sheet(request, self.spec) for request in requests])
+        chance = torch.cat(
+            [r.noise.clip(r.samples, sorted(r.targets), r.frame[1:]).flatten(1) for r in requests]
+        )
+        told = [whole.text]
+        if self.picking.guidance != 1 and whole.text is not None:
+            told.append(torch.zeros_like(whole.text))
+        readers = [Reader(self.net, dataclasses.replace(whole, text=text), device) for text in told]
+        token = torch.full((len(chance), 1), self.net.begin)
+        found = []
+        for n in range(chance.shape[1]):
+            logits = [reader.next(token) for reader in readers]
+            mixed = logits[-1] + self.picking.guidance * (logits[0] - logits[-1])
+            chances = self.picking.chances(mixed if len(logits) > 1 else logits[0])
+            token = pick(chances, uniform(chance[:, n]))[:, None]
+            found.append(token)
+        return clips(torch.cat(found, 1), requests)
+
+    def losses(self, request: ClipRequest, truth: Clip) -> Mapping[str, Tensor]:
+        """Cross-entropy of the targets' codes, in nats a token."""
+        return {"tokens": -self.log_chances(request, truth).mean(1)}
+
+    def log_chances(self, request: ClipRequest, truth: Clip) -> Tensor:
+        """log p(token | tokens before it, observed), (b, n) of the targets in order; they sum to the clip's."""
+        whole = sheet(request, self.spec, truth)
+        device = next(self.net.parameters()).device
+        reader = Reader(self.net, whole, device)
+        codes = whole.codes[:, whole.prefix :].to(device)
+        begin = torch.full_like(codes[:, :1], self.net.begin)
+        logits = reader.all(torch.cat([begin, codes[:, :-1]], 1))
+        return logits.log_softmax(-1).gather(-1, codes[..., None])[..., 0]
+
+
+class Reader:
+    """A GPT at its place in a sheet: the prefix read with the first token, then one token at a time."""
+
+    def __init__(self, net: GPT, whole: Sheet, device: torch.device) -> None:
+        self.net, self.prefix = net, whole.prefix
+        self._known = whole.codes[:, : whole.prefix].to(device)
+        self._asked = whole.places.to(device)
+        # The token before the first target is the beginning's, held at that target's own place.
+        shifted = [whole.places[:, : whole.prefix + 1], whole.places[:, whole.prefix : -1]]
+        self._held = torch.cat(shifted, 1).to(device)
+        self._text = None if whole.text is None else whole.text.to(device)
+        self._memory = net.memory()
+
+    def all(self, tokens: Tensor) -> Tensor:
+        """Logits (b, n, codes) for every target, given all tokens (b, n) before them; no cache."""
+        stop = self.prefix + tokens.shape[1]
+        mask = prefix_causal(self.prefix, tokens.shape[1]).to(tokens.device)
+        codes = torch.cat([self._known, tokens], 1)
+        logits = self.net(
+            codes, self._held[:, :stop], self._asked[:, :stop], self._row(0, stop), mask
+        )
+        return logits[:, self.prefix :]
+
+    def next(self, token: Tensor) -> Tensor:
+        """Logits (b, codes) of the next target, given one more token (b, 1)."""
+        start, device = len(self._memory), self._asked.device
+        tokens, mask = token.to(device), None
+        if not start:
+            tokens = torch.cat([self._known, tokens], 1)
+            mask = prefix_causal(self.prefix, 1).to(device)
+        stop = start + tokens.shape[1]
+        part = slice(start, stop)
+        logits = self.net(
+            tokens,
+            self._held[:, part],
+            self._asked[:, part],
+            self._row(start, stop),
+            mask,
+            self._memory,
+            self._held[:, :stop],
+        )
+        return logits[:, -1].cpu()
+
+    def _row(self, start: int, stop: int) -> Tensor | None:
+        return None if self._text is None else self._text[:, start:stop]

@@ -1,0 +1,182 @@
+"""Plans laid on film frames, and what a frame was made of. No torch, unless media are pinned."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Any
+
+from longtake.cli.figures import expected
+from longtake.engine.job import Job
+from longtake.engine.store import Folder
+from longtake.engine.why import explain, plan_lines
+from longtake.errors import InputError
+from longtake.studio.films import Film, Shelf, digest
+from longtake.studio.worker import picture_name
+
+Line = dict[str, Any]
+Spans = list[list[int]]
+_KEPT = 8  # jobs at hand, whose plans are long to make
+
+
+class Insight:
+    """Answers about films; used from several threads."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+        self._jobs: OrderedDict[str, Job] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def job(self, film: Film, text: str | None = None) -> Job:
+        """What a film's storyboard, or another one for it, asks for."""
+        asked = film.asked()
+        text = film.text() if text is None else text
+        options = json.dumps(self._shelf.options(asked), sort_keys=True)
+        media = [(file.name, file.stat().st_mtime_ns) for file in film.files()]
+        name = digest(f"{film.id} {options} {media} {text}")
+        with self._lock:
+            job = self._jobs.get(name)
+        if job is None:
+            job = self._shelf.check(film, text, asked)
+            with self._lock:
+                self._jobs[name] = job
+                while len(self._jobs) > _KEPT:
+                    self._jobs.popitem(last=False)
+        return job
+
+    def plan(self, film: Film, text: str | None = None) -> Line:
+        """The steps that would run now and why, in film frames, with what earlier runs know of them.
+
+        text: a storyboard that has not been saved.
+        """
+        job = self.job(film, text)
+        store = Folder(film.run)
+        records = list(store.records())
+        last = {line["step"]: line for line in records}
+        pictures = {p.name for p in film.pictures.iterdir()} if film.pictures.is_dir() else set()
+        steps, waves, where = [], 0, Places(job)
+        for line, call in zip(plan_lines(job, store), job.calls, strict=False):
+            record = last.get(line["step"], {})
+            step = {
+                "step": line["step"],
+                "wave": line["wave"],
+                "role": line["role"],
+                "stage": call.stage,
+                "frames": where.spans(line["targets"]),
+                "observed": where.spans(line["observed"]),
+                "cached": line["cached"],
+                "why": line["why"],
+            }
+            if line["cached"] and record:
+                step["score"] = max(record.get("scores", {}).values(), default=None)
+                step["fault"] = record.get("faults", "")
+                name = picture_name(record["key"])
+                step["picture"] = name if name in pictures else None
+            steps.append(step)
+            waves = max(waves, 1 + line["wave"])
+        to_run = sum(not step["cached"] for step in steps)
+        return {
+            "object": "plan",
+            "frames": job.frames,
+            "fps": float(job.fps),
+            "size": list(job.size),
+            "system": job.system.name,
+            "scheme": getattr(job.system.stages[0].scheme, "name", ""),
+            "shots": [[round(float(cue.start * float(job.fps))), cue.prompt] for cue in job.cues],
+            "given": where.spans(job.given_indices),
+            "waves": waves,
+            "to_run": to_run,
+            "cached": len(steps) - to_run,
+            "edited_digest": digest(film.text() if text is None else text),
+            **dataclasses.asdict(expected(job, to_run, records)),
+            "steps": steps,
+        }
+
+    def frame(self, film: Film, number: int) -> Line:
+        """What film frame `number` was made of; InputError for one that the film does not have."""
+        job = self.job(film)
+        frames = job.frames or 0
+        if not 0 <= number < frames:
+            raise InputError(f"no frame {number}", "frames", f"0 to {frames - 1}")
+        where = Places(job)
+        take = [take for take in job.takes if take.first <= number][-1]
+        index = take.index(number, job.stride)
+        shot = max(n for n, cue in enumerate(job.cues) if round(cue.start * job.fps) <= number)
+        found: Line = {
+            "object": "frame",
+            "frame": number,
+            "seconds": float(number / job.fps),
+            "shot": shot + 1,
+            "prompt": job.cues[shot].prompt,
+            "seed": job.seed,
+            "step": None,
+        }
+        if index in job.given_indices:
+            given, offset = job.given_indices[index]
+            return {**found, "given": {"frame": given.frame, "frames": given.frames, "at": offset}}
+        last = len(job.system.stages) - 1
+        calls = (c for c in job.calls if c.stage == last and index in c.step.targets)
+        call = next(calls)
+        found["step"], found["frames"] = call.number, where.spans(call.step.targets)
+        store = Folder(film.run)
+        try:
+            told = explain(store, call.number)
+        except InputError:
+            return {**found, "made": None}
+        made = {
+            **{name: told[name] for name in ("key", "stored", "changed", "seed", "prompts")},
+            **{name: told[name] for name in ("attempt", "scores", "faults", "seconds", "parts")},
+            "observed": [
+                {
+                    "frames": where.spans([seen["index"]])[0] if where.has(seen["index"]) else None,
+                    "step": seen["step"],
+                }
+                for seen in told["observed"]
+            ],
+            "ancestry": {
+                "depth": told["ancestry"]["depth"],
+                "steps": told["ancestry"]["steps"][:500],
+                "count": len(told["ancestry"]["steps"]),
+            },
+            "picture": picture_name(told["key"]),
+        }
+        return {**found, "made": made}
+
+
+class Places:
+    """Indices as film frames."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._takes = job.takes
+        self._place = 0
+
+    def has(self, index: int) -> bool:
+        """Whether the film still has such an index; an earlier storyboard's may be past its end."""
+        last = self._takes[-1]
+        return 0 <= index < last.start + (last.length or 0)
+
+    def spans(self, indices: Iterable[int]) -> Spans:
+        """Half-open runs of film frames [first, end) that the indices hold."""
+        found: Spans = []
+        for index in sorted(indices):
+            first, end = self._frames(index)
+            if found and found[-1][1] == first:
+                found[-1][1] = end
+            elif first < end:
+                found.append([first, end])
+        return found
+
+    def _frames(self, index: int) -> tuple[int, int]:
+        takes, place = self._takes, self._place
+        while place and takes[place].start > index:
+            place -= 1
+        while place + 1 < len(takes) and takes[place + 1].start <= index:
+            place += 1
+        self._place, take = place, takes[place]
+        first = self._job.first_frame(take, index)
+        stop = take.first + (take.frames or 0)
+        return max(first, take.first), min(first + self._job.stride, stop)

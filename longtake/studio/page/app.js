@@ -1,0 +1,438 @@
+// The page: what is chosen, and who hears of it.
+
+import { $, h, clock, later, length, often } from "./dom.js";
+import * as api from "./api.js";
+import { Board, kindOf, plainName, writePin } from "./board.js";
+import { Player } from "./player.js";
+import { Timeline, middle } from "./timeline.js";
+import { PlanView } from "./plan.js";
+import { openTab, showFilm, showFrame, showShot } from "./inspector.js";
+
+const player = new Player($("video"));
+const other = new Player($("video-other"));
+let session, films = [], video = null, board = null, tag = null, plan = null, close = null;
+let live = null; // what the events of the present run say: { began, decoded, ran, steps, settled }
+
+const timeline = new Timeline({
+  choose: (n, quiet) => { timeline.choose(n); if (!quiet) openTab("shot"); showShotPanel(); },
+  move: (from, to) => edited(() => { timeline.chosen = board.move(from, to); }),
+  stretch: (n, seconds) => edited(() => board.stretch(n, seconds)),
+  seek,
+  drop: pinFile,
+  remove: (n) => edited(() => { timeline.chosen = board.remove(n); }),
+});
+const steps = new PlanView(timeline, { pick: (step) => { seek(middle(step) / plan.fps); explain(middle(step)); } });
+timeline.onDraw = () => { steps.soon(); placePlayhead(); };
+
+// --- films
+
+async function begin() {
+  try {
+    session = await api.session();
+    if (!session.user) return signIn();
+    $("new-model").replaceChildren(...session.models.map((name) => h("option", { value: name }, name)));
+    await listFilms();
+    const wanted = location.hash.slice(1);
+    const first = films.find((film) => film.id === wanted) ?? films[0];
+    if (first) await open(first.id); else $("hint").textContent = "No film yet. Begin with “New film”, or open a storyboard.";
+  } catch (error) { tell(error); }
+}
+
+async function listFilms() {
+  films = await api.films();
+  $("film-list").replaceChildren(...films.map((film) => h("li", {}, h("button", { type: "button", "aria-current": film.id === video?.id ? "true" : null, onclick: () => open(film.id) },
+    h("b", {}, film.title || film.prompt || "Untitled"), h("small", {}, `${clock(Number(film.seconds))} · ${film.status === "in_progress" ? `${film.progress} %` : film.status.replace("_", " ")}`)))));
+  const rest = films.filter((film) => film.id !== video?.id && film.film);
+  const chosen = $("compare").value;
+  $("compare").replaceChildren(h("option", { value: "" }, "with nothing"), ...rest.map((film) => h("option", { value: film.id, selected: film.id === chosen }, film.title || film.prompt)));
+}
+const relist = later(() => listFilms().catch(tell), 300);
+
+async function open(id) {
+  close?.();
+  location.hash = id;
+  plan = live = null;
+  timeline.chosen = 0;
+  timeline.pictures.clear();
+  try {
+    const [film, saved] = await Promise.all([api.video(id), api.board(id)]);
+    video = film;
+    take(saved);
+    timeline.show(board, video.fps);
+    showAll();
+    await Promise.all([replan(), player.load(id)]);
+    close = api.watch(id, (line) => id === video?.id && heard(line));
+    relist();
+  } catch (error) { tell(error); }
+}
+
+function take(saved) {
+  const past = board?.past ?? [];
+  board = new Board(saved.board);
+  board.past = past.length && video?.id === board.of ? past : [];
+  tag = saved.tag;
+}
+
+async function refresh() {
+  const id = video?.id;
+  if (!id) return;
+  const film = await api.video(id).catch((error) => (error.status === 404 ? null : tell(error)));
+  if (film && id === video?.id) { video = film; showState(); relist(); }
+}
+const refreshed = later(refresh, 250);
+
+// --- edits: shown at once, saved when they rest, planned when they are saved
+
+function edited(work) {
+  const count = board.past.length;
+  work();
+  if (board.past.length === count && work !== undo) return;
+  timeline.chosen = Math.min(timeline.chosen, board.shots.length - 1);
+  timeline.show(board, video.fps);
+  showShotPanel();
+  $("undo").disabled = !board.past.length;
+  say("Not saved yet");
+  saved();
+}
+
+const undo = () => board.undo();
+const saved = later(saveNow, 400);
+
+async function saveNow() {
+  const id = video.id, sent = board.data;
+  try {
+    const found = await api.save(id, sent, tag);
+    tag = found.tag;
+    quietly();
+    if (id === video.id && sent === board.data) { video = await api.video(id); showState(); await replan(); }
+    return true;
+  } catch (error) {
+    tell(error);
+    if (error.status === 412) { board = null; await open(id); }
+    return false;
+  }
+}
+
+async function replan() {
+  const id = video.id;
+  try {
+    const found = await api.plan(id);
+    if (id !== video?.id) return;
+    plan = found;
+    steps.show(plan);
+    timeline.picturesOf(id, plan);
+    forecast();
+  } catch (error) { tell(error); }
+}
+const replanned = later(replan, 200);
+
+async function pinFile(n, file, at = 0) {
+  try {
+    const name = plainName(file.name);
+    await api.upload(video.id, name, file);
+    edited(() => board.pin(n, kindOf(name), name, at));
+  } catch (error) { tell(error); }
+}
+
+// --- making
+
+async function make() {
+  $("make").disabled = true;
+  try {
+    if (!(await saveNow())) return;
+    if (video.status === "in_progress" || video.status === "queued") await api.pause(video.id);
+    video = await api.start(video.id);
+    showState();
+  } catch (error) { tell(error); } finally { $("make").disabled = false; }
+}
+
+// When the present run began, by this page's clock; the server knows if the page came late.
+const began = () => performance.now() - 1000 * (video.running_seconds ?? 0);
+
+function heard(line) {
+  const kind = line.event;
+  if (kind === "planned") {
+    live = { began: began(), decoded: 0, done: 0, ran: 0, steps: line.steps, frames: line.frames };
+    steps.state.clear();
+  } else if (live && kind === "started") steps.mark(line.step, "now");
+  else if (live && (kind === "finished" || kind === "reused")) {
+    live.done++;
+    live.ran += kind === "finished";
+    steps.mark(line.step, "done");
+  } else if (kind === "decoded" && live) { live.decoded = line.frames[1]; wakePlayer(); }
+  else if (kind === "shown" && plan) {
+    const step = plan.steps[line.step];
+    if (step) { timeline.pictures.set(middle(step), api.pictureUrl(video.id, line.picture)); stripSoon(); hintPicture(line.picture); }
+  } else if (["queued", "in_progress", "paused", "cancelled", "failed", "completed"].includes(kind)) {
+    if (live && kind !== "in_progress") live = null;
+    standing(kind);
+  }
+  progressSoon();
+}
+
+// Events of earlier runs come first, all at once; only where they end does the page act.
+const standing = later(async (kind) => {
+  await refresh();
+  steps.finished();
+  if (live) live.began = began();
+  if (kind === "in_progress") await replan(); else replanned();
+  if (["completed", "paused", "cancelled", "failed"].includes(kind)) player.load(video.id, true);
+}, 80);
+const stripSoon = often(() => timeline.strip(), 120);
+const progressSoon = often(() => progress(), 60);
+
+const wakePlayer = often(() => {
+  if (video.status !== "in_progress") return refreshed();
+  if (player.id !== video.id || !player.grows) player.load(video.id, player.id === video.id); else player.more();
+}, 50);
+
+function hintPicture(picture) {
+  if (video.status !== "in_progress" || (!$("video").hidden && $("video").readyState > 1)) return;
+  const still = h("img", { src: api.pictureUrl(video.id, picture), alt: "The latest picture, not yet in the film's order" });
+  $("hint").replaceChildren(still);
+}
+
+// --- showing
+
+function showAll() {
+  showState();
+  showShotPanel();
+  showFilmPanel();
+  openTab("shot");
+  for (const id of ["title", "save-toml", "export"]) $(id).hidden = false;
+  $("title").value = video.title;
+  $("save-toml").href = "#";
+}
+
+function showState() {
+  const status = video.status, making = status === "in_progress", waits = status === "queued";
+  document.body.dataset.status = status;
+  const words = { draft: "Not made yet", queued: `Waiting${video.place_in_queue > 1 ? `, number ${video.place_in_queue}` : ""}`, in_progress: "Being made", paused: "Paused", completed: video.edited ? "Made; changed since" : "Finished", failed: `Failed: ${video.error?.message ?? ""}`, cancelled: "Cancelled" };
+  $("status").textContent = words[status];
+  $("pause").hidden = !(making || waits);
+  $("cancel").hidden = !(making || waits || status === "paused");
+  const again = making && video.edited;
+  $("make").hidden = ((making || waits) && !again) || (status === "completed" && !video.edited);
+  $("make").textContent = status === "paused" ? "Continue" : status === "draft" ? "Make film" : again ? "Make the change" : "Make again";
+  if (status === "completed" && video.edited) $("make").textContent = "Make the change";
+  $("export").toggleAttribute("aria-disabled", status !== "completed");
+  if (status === "completed") { $("export").href = api.contentUrl(video.id); $("export").download = `${video.title || "film"}.mp4`; } else $("export").removeAttribute("href");
+  if (!video.film && !making) $("hint").textContent = "The film appears here as it is made.";
+  else if (!making || $("video").readyState > 1) $("hint").replaceChildren();
+  showFilmPanel();
+  progress();
+}
+
+function progress() {
+  const making = video?.status === "in_progress";
+  $("progress").hidden = !making;
+  if (!making || !live) return forecast();
+  $("progress").value = live.steps ? (100 * live.done) / live.steps : 0;
+  const spent = (performance.now() - live.began) / 1000, left = live.steps - live.done;
+  const rate = live.decoded / Math.max(spent, 0.1);
+  const rest = live.ran > 1 ? `, about ${length((left * spent) / live.ran)} left` : "";
+  $("forecast").textContent = `${live.done} of ${live.steps} steps, ${live.decoded} of ${live.frames} frames, ${rate.toFixed(1)} frames/s${rest}`;
+}
+
+function forecast() {
+  if (!plan || video?.status === "in_progress") return;
+  const cost = plan.expected_seconds === null ? "" : `, about ${length(plan.expected_seconds)}`;
+  const kept = plan.cached ? `, ${plan.cached} are finished` : "";
+  $("forecast").textContent = plan.to_run ? `${plan.to_run} of ${plan.steps.length} steps would run${kept}${cost}` : `All ${plan.steps.length} steps are finished`;
+}
+
+function showShotPanel() {
+  showShot(board, timeline.chosen, {
+    set: (n, fields) => edited(() => board.set(n, fields)),
+    stretch: (n, seconds) => edited(() => board.stretch(n, seconds)),
+    pin: pinFile,
+    unpin: (n, kind, place) => edited(() => board.unpin(n, kind, place)),
+    replace: (n, kind, place, pin) => edited(() => board.edit((shots) => { shots[n][kind][place] = writePin(pin); })),
+    remove: (n) => edited(() => { timeline.chosen = board.remove(n); }),
+  });
+}
+
+function showFilmPanel() {
+  if ($("panel-film").contains(document.activeElement)) return;
+  showFilm(video, board, session, {
+    choose: async (fields) => { try { video = await api.change(video.id, fields); showState(); await replan(); } catch (error) { tell(error); } },
+    whole: (fields) => edited(() => board.edit((_, data) => { Object.assign(data, fields); })),
+    copy: copyFilm,
+    remove: deleteFilm,
+  });
+}
+
+async function copyFilm() {
+  try {
+    const made = await api.create({ storyboard: { ...board.data, shot: board.shots.map((shot) => ({ ...shot, images: [], videos: [] })) }, title: `${video.title || "Film"}, a copy`, model: video.model, scheme: video.scheme, repair: video.repair, settings: video.settings, start: false });
+    for (const { name } of await api.media(video.id)) await api.upload(made.id, name, await (await fetch(`/v1/videos/${video.id}/media/${name}`)).blob());
+    await api.save(made.id, board.data);
+    await open(made.id);
+  } catch (error) { tell(error); }
+}
+
+async function deleteFilm() {
+  if (!confirm("Delete this film and all that was made for it?")) return;
+  try {
+    await api.remove(video.id);
+    close?.();
+    video = null;
+    await listFilms();
+    if (films[0]) await open(films[0].id); else location.reload();
+  } catch (error) { tell(error); }
+}
+
+async function explain(frame) {
+  try {
+    const told = await api.frame(video.id, frame);
+    timeline.choose(told.shot - 1);
+    showShotPanel();
+    openTab("frame");
+    steps.hover(plan.steps[told.step] ?? null);
+    showFrame(told, { go: (number) => { seek(number / plan.fps); explain(number); }, pinFrame: () => pinFrame(frame) }, shownFrame() === frame ? $("video") : null);
+  } catch (error) { tell(error); }
+}
+
+// The picture that is seen, pinned where it is seen: what is around it is made to fit.
+async function pinFrame(frame) {
+  const shown = $("video");
+  if (!shown.videoWidth) return tell(new Error("there is no picture to pin yet; try when the film is there"));
+  const canvas = h("canvas", { width: shown.videoWidth, height: shown.videoHeight });
+  canvas.getContext("2d").drawImage(shown, 0, 0);
+  const blob = await new Promise((done) => canvas.toBlob(done, "image/png"));
+  const seconds = frame / plan.fps, n = board.shotAt(seconds);
+  await pinFile(n, new File([blob], `frame-${frame}.png`), Math.round((seconds - board.starts[n]) * 1000) / 1000);
+  timeline.on.choose(n);
+}
+
+// --- playing
+
+const shownFrame = () => Math.min(Math.floor($("video").currentTime * video.fps + 1e-3), video.frames - 1);
+
+function seek(seconds) {
+  const shown = $("video");
+  const end = shown.seekable.length ? shown.seekable.end(0) : 0;
+  timeline.wanted = seconds;
+  // the middle of a frame, for its border belongs to neither
+  const at = (Math.floor(seconds * video.fps + 1e-3) + 0.5) / video.fps;
+  for (const each of [shown, $("video-other")]) if (!each.hidden) each.currentTime = Math.min(at, Math.max(end, 0));
+  placePlayhead(seconds);
+}
+
+function placePlayhead(seconds) {
+  if (!video) return;
+  const at = seconds ?? $("video").currentTime;
+  timeline.playhead(at);
+  $("clock").textContent = `${clock(at)} · frame ${Math.max(0, Math.min(Math.floor(at * video.fps + 1e-3), video.frames - 1))}`;
+}
+
+function toggle() {
+  const shown = $("video");
+  if (shown.paused) { shown.play().catch(() => {}); if (!$("other").hidden) $("video-other").play().catch(() => {}); }
+  else { shown.pause(); $("video-other").pause(); }
+}
+
+const ticking = () => { placePlayhead(); if (!$("video").paused) requestAnimationFrame(ticking); };
+$("video").addEventListener("play", () => { $("play").textContent = "Pause film"; requestAnimationFrame(ticking); });
+$("video").addEventListener("pause", () => { $("play").textContent = "Play"; });
+$("video").addEventListener("loadeddata", () => { $("hint").replaceChildren(); $("video").hidden = false; });
+$("video").addEventListener("seeked", () => placePlayhead());
+$("video").addEventListener("click", () => video && explain(shownFrame()));
+
+// --- words and wires
+
+let quiet = 0;
+function tell(error) {
+  const place = $("error");
+  place.textContent = error.message;
+  place.hidden = false;
+  clearTimeout(quiet);
+  quiet = setTimeout(quietly, 12000);
+  if (error.status === 401) signIn();
+  return null;
+}
+function quietly() { $("error").hidden = true; }
+function say(text) { $("forecast").textContent = text; }
+
+function signIn() {
+  const dialog = $("sign-in");
+  if (dialog.open) return;
+  dialog.showModal();
+  dialog.onclose = async () => {
+    try { await api.signIn($("token").value); location.reload(); } catch (error) { $("sign-error").textContent = error.message; dialog.showModal(); }
+  };
+}
+
+$("new-film").onclick = () => $("new-dialog").showModal();
+$("new-dialog").onclose = async () => {
+  if ($("new-dialog").returnValue !== "ok") return;
+  $("new-dialog").returnValue = "";
+  try {
+    const asked = { prompt: $("new-prompt").value, seconds: Number($("new-seconds").value), model: $("new-model").value };
+    const found = await api.storyboardOf(asked);
+    const made = await api.create({ storyboard: found, model: asked.model, start: false });
+    await open(made.id);
+    $("prompt").focus();
+  } catch (error) { tell(error); }
+};
+
+$("open-toml").onclick = () => $("toml-file").click();
+$("toml-file").onchange = async (event) => {
+  const file = event.target.files[0];
+  event.target.value = "";
+  if (!file) return;
+  try { await open((await api.create({ storyboard: await file.text(), title: file.name.replace(/\.toml$/i, ""), start: false })).id); } catch (error) { tell(error); }
+};
+$("save-toml").onclick = async (event) => {
+  event.preventDefault();
+  try {
+    const address = URL.createObjectURL(new Blob([await api.toml(video.id)], { type: "application/toml" }));
+    h("a", { href: address, download: `${(video.title || "film").replace(/[^\w -]/g, "")}.toml` }).click();
+    setTimeout(() => URL.revokeObjectURL(address), 1000);
+  } catch (error) { tell(error); }
+};
+$("title").onchange = async (event) => { try { video = await api.change(video.id, { title: event.target.value }); relist(); } catch (error) { tell(error); } };
+$("make").onclick = make;
+$("pause").onclick = async () => { try { video = await api.pause(video.id); showState(); } catch (error) { tell(error); } };
+$("cancel").onclick = async () => { try { video = await api.cancel(video.id); showState(); } catch (error) { tell(error); } };
+$("play").onclick = toggle;
+$("back").onclick = () => seek(Math.max(0, (shownFrame() - 1) / video.fps));
+$("forth").onclick = () => seek((shownFrame() + 1) / video.fps);
+$("explain").onclick = () => video && explain(shownFrame());
+$("add-shot").onclick = () => board && edited(() => { timeline.chosen = board.add(timeline.chosen); });
+$("split-shot").onclick = split;
+$("undo").onclick = () => board?.past.length && edited(undo);
+$("zoom").oninput = (event) => { timeline.zoom = 2 ** Number(event.target.value); timeline.draw(); };
+$("compare").onchange = async (event) => {
+  $("other").hidden = !event.target.value;
+  await other.load(event.target.value || null);
+  $("caption").textContent = event.target.value ? video.title || "This film" : "";
+  $("caption-other").textContent = event.target.selectedOptions[0].textContent;
+  $("video-other").currentTime = $("video").currentTime;
+};
+
+function split() {
+  if (!board) return;
+  const now = timeline.now ?? 0, n = board.shotAt(now);
+  edited(() => { timeline.chosen = board.split(n, now - board.starts[n]); });
+}
+
+addEventListener("keydown", (event) => {
+  if (!board || document.querySelector("dialog[open]") || event.target.closest("input, textarea, select")) return;
+  const undoing = (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z";
+  if (undoing) $("undo").click();
+  else if (event.ctrlKey || event.metaKey || event.altKey) return;
+  else if (event.key === " " && !event.target.closest("button, a, summary")) toggle();
+  else if (event.key === "ArrowLeft" && !event.target.closest("#shots")) $("back").click();
+  else if (event.key === "ArrowRight" && !event.target.closest("#shots")) $("forth").click();
+  else if (event.key === "s") split();
+  else if (event.key === "n") $("add-shot").click();
+  else if (event.key === "i") $("explain").click();
+  else return;
+  event.preventDefault();
+});
+addEventListener("dragover", (event) => event.preventDefault());
+addEventListener("drop", (event) => event.preventDefault());
+addEventListener("hashchange", () => { const id = location.hash.slice(1); if (id && id !== video?.id) open(id); });
+
+begin();

@@ -1,0 +1,130 @@
+// The inspector: a shot to change, a frame to understand, the film's own choices.
+
+import { $, h, clock } from "./dom.js";
+import { readPin } from "./board.js";
+
+const TABS = ["shot", "frame", "film"];
+
+export function openTab(name, focus = false) {
+  for (const tab of TABS) {
+    const on = tab === name;
+    $(`tab-${tab}`).setAttribute("aria-selected", on);
+    $(`tab-${tab}`).tabIndex = on ? 0 : -1;
+    $(`panel-${tab}`).hidden = !on;
+  }
+  if (focus) $(`tab-${name}`).focus();
+}
+
+for (const [n, tab] of TABS.entries()) {
+  $(`tab-${tab}`).addEventListener("click", () => openTab(tab));
+  $(`tab-${tab}`).addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step) return;
+    event.stopPropagation();
+    openTab(TABS[(n + step + TABS.length) % TABS.length], true);
+  });
+}
+
+// on: { set(n, fields), stretch(n, s), pin(n, file), unpin(n, kind, place), replace(n, kind, place, at), remove(n) }
+export function showShot(board, n, on) {
+  const shot = board.shots[n], start = board.starts[n];
+  const prompt = h("textarea", { id: "prompt", rows: 5, value: shot.prompt, onchange: (event) => on.set(n, { prompt: event.target.value }) });
+  const seconds = h("input", { type: "number", min: "0.1", step: "any", value: shot.seconds, onchange: (event) => Number(event.target.value) > 0 && on.stretch(n, Number(event.target.value)) });
+  const cut = h("select", { disabled: n === 0, onchange: (event) => on.set(n, { cut: event.target.value === "cut" }) },
+    h("option", { value: "flow", selected: !shot.cut }, "flows on from the shot before"),
+    h("option", { value: "cut", selected: shot.cut }, "begins with a cut"));
+  const pins = ["images", "videos"].flatMap((kind) => (shot[kind] ?? []).map((text, place) => pinRow(n, kind, place, readPin(text), shot, on)));
+  const file = h("input", { type: "file", accept: "image/*,video/*", multiple: "", onchange: (event) => { for (const one of event.target.files) on.pin(n, one); } });
+  $("panel-shot").replaceChildren(
+    h("h2", {}, `Shot ${n + 1} `, h("small", {}, `${clock(start)} to ${clock(start + shot.seconds)}`)),
+    h("label", {}, "Prompt ", prompt),
+    h("div", { class: "row" }, h("label", {}, "Seconds ", seconds), h("label", { class: "wide" }, "Joins ", cut)),
+    h("fieldset", {}, h("legend", {}, "Pinned pictures and videos"),
+      pins.length ? h("ul", { class: "pins" }, ...pins) : h("p", { class: "quiet" }, "None. Drop a file on the shot, or choose one:"), file),
+    h("div", { class: "row" }, h("button", { type: "button", onclick: () => on.remove(n), disabled: board.shots.length === 1 }, "Delete shot")));
+}
+
+function pinRow(n, kind, place, pin, shot, on) {
+  const moved = (at) => on.replace(n, kind, place, { at, name: pin.name });
+  const time = h("input", { type: "number", min: "0", max: String(shot.seconds), step: "any", "aria-label": "Seconds from the shot's start", value: pin.at === "end" ? "" : pin.at, disabled: pin.at === "end", onchange: (event) => moved(Number(event.target.value)) });
+  const end = h("input", { type: "checkbox", checked: pin.at === "end", onchange: (event) => moved(event.target.checked ? "end" : 0) });
+  return h("li", {}, h("span", { title: pin.name }, pin.name), h("label", {}, "at ", time, " s"), h("label", {}, end, " the end"),
+    h("button", { type: "button", "aria-label": `Unpin ${pin.name}`, onclick: () => on.unpin(n, kind, place) }, "×"));
+}
+
+// on: { go(frame), pinFrame() }
+// shown: a video that stands at the frame, if there is one.
+export function showFrame(told, on, shown) {
+  const made = told.made, rows = [];
+  const row = (name, ...content) => rows.push(h("dt", {}, name), h("dd", {}, ...content));
+  const link = (frame) => h("button", { type: "button", class: "link", onclick: () => on.go(frame) }, String(frame));
+  row("Shot", `${told.shot}: ${told.prompt}`);
+  if (told.given) row("Given", `frames ${told.given.frame} to ${told.given.frame + told.given.frames - 1} are pinned; no step made them`);
+  else row("Step", `${told.step}, writes frames ${spans(told.frames)}`);
+  if (made) {
+    if (made.observed.length) row("Observed", ...joined(merged(made.observed), link)); else row("Observed", "nothing: it began something");
+    row("Seed", `${made.seed}${made.attempt ? `, attempt ${made.attempt + 1}` : ""}`);
+    if (made.prompts.length > 1) row("Heard", made.prompts.join(" → "));
+    row("Ancestry", `${made.ancestry.count} steps behind it, ${made.ancestry.depth} in a row`);
+    if (made.seconds !== null) row("Took", `${made.seconds.toFixed(2)} s`);
+    if (made.changed.length) row("Changed", made.changed.join(", "));
+    row("Scores", bars(made.scores), ...(made.faults ? [h("p", { class: "warn" }, made.faults)] : []));
+  } else if (!told.given) row("Made", "not yet");
+  $("panel-frame").replaceChildren(
+    h("h2", {}, `Frame ${told.frame} `, h("small", {}, clock(told.seconds))),
+    ...still(shown),
+    h("dl", {}, ...rows),
+    h("div", { class: "row" }, h("button", { type: "button", onclick: on.pinFrame }, "Pin this picture here")));
+}
+
+function still(shown) {
+  if (!shown?.videoWidth || shown.seeking) return [];
+  const canvas = h("canvas", { class: "still", width: shown.videoWidth, height: shown.videoHeight, role: "img", "aria-label": "The frame" });
+  canvas.getContext("2d").drawImage(shown, 0, 0);
+  return [canvas];
+}
+
+// Each score as a share of its limit: 1 is the limit.
+function bars(scores) {
+  const names = Object.entries(scores);
+  if (!names.length) return "none";
+  return h("ul", { class: "scores" }, ...names.map(([name, share]) => h("li", {}, h("span", {}, name), h("meter", { min: 0, max: 2, high: 1, value: Math.min(share, 2), "aria-label": name }, ""), h("span", {}, share.toFixed(2)))));
+}
+
+const spans = (frames) => frames.map(([a, b]) => (b - a > 1 ? `${a}–${b - 1}` : `${a}`)).join(", ");
+
+function merged(observed) {
+  const parts = [];
+  for (const { frames, step } of observed) {
+    if (!frames) continue;
+    const last = parts.at(-1);
+    if (last && last.frames[1] === frames[0] && last.step === step) last.frames[1] = frames[1];
+    else parts.push({ frames: [...frames], step });
+  }
+  return parts;
+}
+
+function joined(parts, link) {
+  return [h("ul", { class: "plain" }, ...parts.slice(0, 12).map(({ frames, step }) => h("li", {}, "frames ", link(frames[0]), `–${frames[1] - 1} (${step === null ? "given" : `step ${step}`})`)),
+    ...(parts.length > 12 ? [h("li", {}, `and ${parts.length - 12} more`)] : []))];
+}
+
+// on: { choose(fields), whole(fields), remove() }
+export function showFilm(video, board, session, on) {
+  const select = (name, options, chosen) => h("select", { onchange: (event) => on.choose({ [name]: event.target.value }) },
+    ...options.map(([value, text]) => h("option", { value, selected: value === chosen }, text)));
+  const number = (name, value, placeholder, extra = {}) => h("input", { type: "number", value: value ?? "", placeholder, ...extra,
+    onchange: (event) => on.whole({ [name]: event.target.value === "" ? null : Number(event.target.value) }) });
+  const size = h("input", { value: board.data.size ?? "", placeholder: video.size, pattern: "[0-9]+x[0-9]+", onchange: (event) => on.whole({ size: event.target.value || null }) });
+  const schemes = [["", "the model's own"], ...session.schemes.map((name) => [name, name])];
+  if (video.scheme && !session.schemes.includes(video.scheme)) schemes.push([video.scheme, video.scheme]);
+  $("panel-film").replaceChildren(
+    h("h2", {}, "Film ", h("small", {}, `${video.frames} frames`)),
+    h("label", {}, "Model ", select("model", session.models.map((name) => [name, name]), video.model)),
+    h("label", {}, "Scheme ", select("scheme", schemes, video.scheme)),
+    h("div", { class: "row" }, h("label", {}, "Seed ", number("seed", board.data.seed, "0", { min: 0, step: 1 })),
+      h("label", {}, "Frames a second ", number("fps", board.data.fps, String(video.fps), { min: 0.1, step: "any" })),
+      h("label", {}, "Size ", size)),
+    h("label", {}, "Steps that look wrong ", select("repair", [["off", "are not looked for"], ["report", "are told"], ["repair", "are rolled again"]], video.repair)),
+    h("div", { class: "row" }, h("button", { type: "button", onclick: on.copy }, "Copy the film"), h("button", { type: "button", class: "danger", onclick: on.remove }, "Delete the film")));
+}

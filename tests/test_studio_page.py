@@ -1,0 +1,293 @@
+"""The studio's page in a real browser: written, made, watched, changed, and reopened after a kill.
+
+Skipped where Playwright or Chromium is missing: `pip install playwright`, and a `chromium` on the path.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from studio_parts import Server, board, events
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="no Playwright here")
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+expect = sync_api.expect
+PATIENCE = 60_000  # milliseconds: the machine may be busy
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as play:
+        found = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A page on which nothing may go wrong unseen."""
+    context = browser.new_context(viewport={"width": 1280, "height": 860})
+    found = context.new_page()
+    found.set_default_timeout(PATIENCE)
+    expect.set_options(timeout=PATIENCE)
+    wrong: list[str] = []
+    found.on("pageerror", lambda error: wrong.append(str(error)))
+    found.on(
+        "request",
+        lambda asked: (
+            wrong.append(asked.url)
+            if "//127.0.0.1" not in asked.url and asked.url[:5] != "blob:"
+            else None
+        ),
+    )
+    yield found
+    context.close()
+    assert wrong == []
+
+
+def until(page: Any, condition: str) -> None:
+    """Waits for a condition in JavaScript, without the `eval` that the page's policy forbids."""
+    end = time.monotonic() + PATIENCE / 1000
+    while not page.evaluate(condition):
+        assert time.monotonic() < end, condition
+        time.sleep(0.05)
+
+
+def shot(page: Any, number: int) -> Any:
+    """A shot's block."""
+    return page.locator("#shots li").nth(number - 1).locator("button")
+
+
+def saved(page: Any) -> None:
+    """Waits until an edit has been kept and planned."""
+    expect(page.locator("#forecast")).to_have_text(re.compile("would run|are finished"))
+
+
+def test_a_film_from_first_word_to_export(page: Any, tmp_path: Path) -> None:
+    with Server(tmp_path / "films") as server:
+        page.goto(server.address)
+        page.click("#new-film")
+        page.fill("#new-prompt", "A calm sea. A city, then rain")
+        page.fill("#new-seconds", "18")
+        page.click("#new-dialog .primary")
+        expect(page.locator("#shots li")).to_have_count(3)
+        for number, words in enumerate(("a calm sea", "night over hills", "storm at noon"), 1):
+            shot(page, number).click()
+            page.fill("#prompt", words)
+            page.locator("#prompt").blur()
+            expect(shot(page, number)).to_contain_text(words)
+        saved(page)
+        page.click("#tab-film")
+        page.locator("#panel-film select").nth(1).select_option("autoregressive")
+        page.click("#make")
+        expect(page.locator("#status")).to_have_text("Finished")
+        name = page.url.rpartition("#")[2]
+        assert server.client.get(f"/v1/videos/{name}").json()["frames"] == 180
+
+        until(page, "document.querySelector('#video').readyState >= 2")
+        assert page.evaluate("document.querySelector('#video').duration") == pytest.approx(
+            18, abs=0.2
+        )
+        page.click("#play")
+        until(page, "document.querySelector('#video').currentTime > 0.3")
+        page.click("#play")
+
+        shot(page, 2).click()
+        page.fill("#prompt", "zebras on a plain")
+        page.locator("#prompt").blur()
+        expect(page.locator("#status")).to_have_text("Made; changed since")
+        plan = server.client.get(f"/v1/videos/{name}/plan").json()
+        assert 0 < plan["to_run"] < len(plan["steps"])
+        expect(page.locator("#forecast")).to_contain_text(
+            f"{plan['to_run']} of {len(plan['steps'])} steps would run"
+        )
+        seen = events(server.client, name)[-1][0]
+        page.click("#make")
+        expect(page.locator("#status")).to_have_text("Finished")
+        fresh = [line for _, line in events(server.client, name, seen)]
+        ran = {line["step"] for line in fresh if line["event"] == "finished"}
+        assert ran == {step["step"] for step in plan["steps"] if not step["cached"]}
+
+        page.focus("#ruler")
+        page.keyboard.press("Home")
+        for _ in range(3):
+            page.keyboard.press("ArrowRight")
+        page.keyboard.press("i")
+        expect(page.locator("#panel-frame h2")).to_contain_text("Frame 3")
+        expect(page.locator("#panel-frame")).to_contain_text("writes frames 0–")
+
+        with page.expect_download() as download:
+            page.click("#export")
+        whole = server.client.get(f"/v1/videos/{name}/content").content
+        assert download.value.path().read_bytes() == whole
+        with page.expect_download() as download:
+            page.click("#save-toml")
+        text = download.value.path().read_text()
+        assert 'prompt = "zebras on a plain"' in text
+        page.set_input_files(
+            "#toml-file", files=[{"name": "again.toml", "mimeType": "", "buffer": text.encode()}]
+        )
+        expect(page.locator("#title")).to_have_value("again")
+        expect(shot(page, 2)).to_contain_text("zebras")
+
+
+def test_shots_are_changed_by_keys_and_by_hand(page: Any, tmp_path: Path) -> None:
+    with Server(tmp_path / "films") as server:
+        name = server.client.post("/v1/videos", json=board(6, 6, 6)).json()["id"]
+        path = f"/v1/videos/{name}/storyboard"
+
+        def kept() -> list[tuple[str, float]]:
+            saved(page)
+            page.wait_for_timeout(900)
+            shots = server.client.get(path).json()["shot"]
+            return [(each["prompt"].split()[0], each["seconds"]) for each in shots]
+
+        page.goto(f"{server.address}#{name}")
+        saved(page)
+        shot(page, 1).focus()
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("Alt+ArrowLeft")
+        assert kept() == [("night", 6), ("a", 6), ("storm", 6)]
+        page.keyboard.press("Shift+ArrowRight")
+        assert kept()[0] == ("night", 6.5)
+        page.keyboard.press("Control+z")
+        page.keyboard.press("Control+z")
+        assert kept() == [("a", 6), ("night", 6), ("storm", 6)]
+
+        last, first = shot(page, 3).bounding_box(), shot(page, 1).bounding_box()
+        page.mouse.move(last["x"] + 60, last["y"] + 20)
+        page.mouse.down()
+        page.mouse.move(first["x"] + 60, first["y"] + 20, steps=8)
+        page.mouse.up()
+        assert [word for word, _ in kept()] == ["storm", "a", "night"]
+        box = shot(page, 1).bounding_box()
+        page.mouse.move(box["x"] + box["width"] - 3, box["y"] + 20)
+        page.mouse.down()
+        page.mouse.move(box["x"] + box["width"] - 3 - box["width"] / 2, box["y"] + 20, steps=8)
+        page.mouse.up()
+        assert kept()[0][1] == pytest.approx(3, abs=0.3)
+
+        page.focus("#ruler")
+        page.keyboard.press("Home")
+        page.keyboard.press("PageDown")
+        page.keyboard.press("s")
+        assert [seconds for _, seconds in kept()][:2] == pytest.approx([1, 2], abs=0.3)
+        page.keyboard.press("n")
+        assert len(kept()) == 5
+        shot(page, 5).click()
+        page.keyboard.press("Delete")
+        assert len(kept()) == 4
+
+
+def test_a_picture_is_dropped_on_a_shot(page: Any, tmp_path: Path) -> None:
+    import torch
+
+    from longtake.video import write_image
+
+    write_image(torch.full((3, 20, 30), 90, dtype=torch.uint8), tmp_path / "a.png")
+    data = list((tmp_path / "a.png").read_bytes())
+    with Server(tmp_path / "films") as server:
+        name = server.client.post("/v1/videos", json=board(6, 6)).json()["id"]
+        page.goto(f"{server.address}#{name}")
+        saved(page)
+        page.evaluate(
+            """(data) => {
+                const files = new DataTransfer();
+                files.items.add(new File([new Uint8Array(data)], "My Harbour.png"));
+                const block = document.querySelectorAll("#shots li")[1], box = block.getBoundingClientRect();
+                const where = { clientX: box.left + box.width / 2, bubbles: true, cancelable: true };
+                block.dispatchEvent(new DragEvent("drop", { dataTransfer: files, ...where }));
+            }""",
+            data,
+        )
+        shot(page, 2).click()
+        expect(page.locator(".pins")).to_contain_text("My-Harbour.png")
+        page.wait_for_timeout(900)
+        shots = server.client.get(f"/v1/videos/{name}/storyboard").json()["shot"]
+        assert shots[1]["images"] == ["3=My-Harbour.png"]
+
+
+def test_a_film_is_watched_while_it_grows_and_after_a_kill(page: Any, tmp_path: Path) -> None:
+    with Server(tmp_path / "films") as server:
+        port = int(server.address.rsplit(":", 1)[1].strip("/"))
+        asked = {**board(40, slow=0.5), "title": "Long"}
+        name = server.client.post("/v1/videos", json=asked).json()["id"]
+        page.goto(f"{server.address}#{name}")
+        saved(page)
+        page.click("#make")
+        expect(page.locator("#status")).to_have_text("Being made")
+        until(page, "document.querySelector('#video').buffered.length > 0")
+        early = page.evaluate("document.querySelector('#video').buffered.end(0)")
+        until(page, f"document.querySelector('#video').buffered.end(0) > {early}")
+        assert early < 40
+        expect(page.locator("#strip img").first).to_be_visible()
+        server.kill()
+    with Server(tmp_path / "films", port) as server:
+        # the tab stayed open: it goes on by itself
+        expect(page.locator("#status")).to_have_text("Finished")
+        page.reload()
+        expect(page.locator("#title")).to_have_value("Long")
+        until(page, "document.querySelector('#video').readyState >= 1")
+        assert page.evaluate("document.querySelector('#video').duration") == pytest.approx(
+            40, abs=0.2
+        )
+        done = [line for _, line in events(server.client, name) if line["event"] == "done"][-1]
+        assert done["reused"] >= 1
+
+
+def test_the_token_is_asked_for_and_remembered(
+    page: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LONGTAKE_STUDIO_TOKEN", "ada=0123456789abcdef")
+    with Server(tmp_path / "films") as server:
+        page.goto(server.address)
+        page.fill("#token", "0123456789abcdee")
+        page.click("#sign-in .primary")
+        expect(page.locator("#sign-error")).to_contain_text("not a known token")
+        page.fill("#token", "0123456789abcdef")
+        page.click("#sign-in .primary")
+        expect(page.locator("#hint")).to_contain_text("No film yet")
+        page.reload()
+        expect(page.locator("#hint")).to_contain_text("No film yet")
+
+
+def test_a_film_of_54000_frames_keeps_the_page_quick(page: Any, tmp_path: Path) -> None:
+    with Server(tmp_path / "films") as server:
+        name = server.client.post("/v1/videos", json=board(*[54.0] * 100)).json()["id"]
+        page.goto(f"{server.address}#{name}")
+        saved(page)
+        expect(page.locator("#shots li")).to_have_count(100)
+        # the main thread's own time, which other processes on this machine do not lengthen
+        session = page.context.new_cdp_session(page)
+        session.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+        def worked() -> float:
+            metrics = session.send("Performance.getMetrics")["metrics"]
+            return float(next(each["value"] for each in metrics if each["name"] == "TaskDuration"))
+
+        def cost(act: Callable[[], object]) -> float:
+            before = worked()
+            act()
+            page.wait_for_timeout(400)
+            return 1000 * (worked() - before)
+
+        page.focus("#ruler")
+        acts: dict[str, Callable[[], object]] = {
+            "closer": lambda: page.locator("#zoom").fill("5"),
+            "farther": lambda: page.locator("#zoom").fill("0"),
+            "another shot": lambda: shot(page, 40).click(),
+            "to the end": lambda: page.press("#ruler", "End"),
+            "one more shot": lambda: page.click("#add-shot"),
+        }
+        costs = {what: cost(act) for what, act in acts.items()}
+        assert max(costs.values()) < 100, costs
+        assert cost(lambda: saved(page)) < 100  # the plan of the longer film has come
