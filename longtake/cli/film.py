@@ -29,12 +29,21 @@ if TYPE_CHECKING:
 
 OUT = "film.mp4"
 FILM_OPTIONS = (
-    ("--model", "NAME|FILE.py:FUNC|FOLDER", "What makes the clips; the built-in model if absent."),
+    (
+        "--model",
+        "NAME|FILE.py:FUNC|FOLDER|HUB_ID",
+        "What makes the clips; the built-in model if absent.",
+    ),
     ("--scheme", "NAME[:KNOB=VALUE,..]", "How the film is cut into calls of the model."),
     ("--seconds", "S", "Length; 60 if neither the brief nor --frames says it; inf: without end."),
     ("--frames", "N", "Length in frames, exactly."),
     ("--fps", "F", "Frames a second; the model's own rate if absent."),
     ("--size", "WxH", "Width and height, 16 to 4096 each; the model's own size if absent."),
+    (
+        "--noise",
+        "KIND",
+        "Of a pretrained pipeline: own, which belongs to a frame, or diffusers. [own]",
+    ),
     ("--seed", "N", "What chance starts from; 0 if absent. The same seed gives the same film."),
     (
         "--out",
@@ -180,6 +189,8 @@ def options_of(values: dict[str, Any]) -> Options:
             raise InputError("an empty value", f"--{name}", f"no --{name}: there is one by itself")
     found |= {name: tuple(values[name]) for name in ("images", "videos") if values[name]}
     settings = dict(_pair(text) for text in values["sets"])
+    if values.get("noise") is not None:
+        settings["noise"] = values["noise"]
     if settings:
         found["settings"] = settings
     return cast(Options, found)

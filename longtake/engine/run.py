@@ -48,7 +48,7 @@ def render(
     desk = Desk(job, store)
     wanted = None if only is None else needed(job, only)
     queue, takes = Queue(job, wanted), Takes(job, desk, wanted)
-    reel = Reel(job, desk.clips, only)
+    reel = Reel(job, desk.shown, only)
     orders: dict[int, Order] = {}
 
     def landed(call: Call | None = None) -> Iterator[Event | Frames]:
