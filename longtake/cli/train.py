@@ -32,8 +32,16 @@ from longtake.lab.home import home, weights_of
 @click.option("--steps", type=click.IntRange(1), metavar="N", help="Steps in all.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Stop by the clock.")
 @click.option("--seed", type=click.IntRange(0), metavar="N", help="What chance starts from.")
+@click.option("--charts", type=click.Path(path_type=Path), metavar="DIR", help="For TensorBoard.")
 @click.option("--set", "sets", multiple=True, metavar="KNOB=VALUE", help="Other settings.")
-def train(voice: Voice, name: str, run: Path | None, sets: tuple[str, ...], **given: Any) -> None:
+def train(
+    voice: Voice,
+    name: str,
+    run: Path | None,
+    charts: Path | None,
+    sets: tuple[str, ...],
+    **given: Any,
+) -> None:
     """Train the recipe NAME, whose file has a function `train`; goes on from its last checkpoint."""
     recipe = recipes.find(name)
     learn = getattr(inspect.getmodule(recipe), "train", None)
@@ -58,7 +66,12 @@ def train(voice: Voice, name: str, run: Path | None, sets: tuple[str, ...], **gi
         if needed and key not in asked:
             raise InputError(f"no --{key}", "longtake train", f"--{key} ...")
     resumable()
-    _follow(learn(**asked), voice)
+    curve = learn(**asked)
+    if charts is not None:
+        from longtake.train import charted
+
+        curve = charted(curve, charts)
+    _follow(curve, voice)
 
 
 def train_at_first_use(model: str, settings: Mapping[str, str], voice: Voice) -> None:
