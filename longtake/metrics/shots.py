@@ -89,8 +89,7 @@ class Consistency:
 
     With any extractor; of identity as far as its features know identity. Features are taken less the
     film's mean, for those of a network all point one way: 1 for shots of one look each, about 0
-    where shots differ within as much as between. A film of one shot is held against its own
-    beginning and end in halves. Memory: one row a second and shot.
+    where shots differ within as much as between. It takes two shots. Memory: a row a second.
     """
 
     def __init__(self, shots: Sequence[Told], extractor: Extractor) -> None:
