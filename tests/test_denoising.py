@@ -23,11 +23,11 @@ from longtake.models.denoising import (
     framewise,
     led_at_first,
     min_snr,
+    noisiness,
     on_context,
     on_text,
     on_text_and_context,
     on_video,
-    strength,
     unled,
     unseen,
     untold,
@@ -65,11 +65,11 @@ class Exact(nn.Module):
     def __init__(self, predicts: str, path: Levels) -> None:
         super().__init__()
         self.predicts = predicts
-        self.by_strength = {round(strength(level), 5): level for level in path}
+        self.by_noisiness = {round(noisiness(level), 5): level for level in path}
         self.gain = nn.Parameter(torch.ones(()))
 
     def forward(self, x, level, observed, times, text, clean):
-        alpha, sigma = self.by_strength[round(float(level.max()), 5)]
+        alpha, sigma = self.by_noisiness[round(float(level.max()), 5)]
         x = x * math.hypot(alpha, sigma)
         x0 = MEAN + alpha * SPREAD**2 / (alpha**2 * SPREAD**2 + sigma**2) * (x - alpha * MEAN)
         p, q = PREDICTIONS[self.predicts](alpha, sigma)
@@ -163,7 +163,7 @@ def test_the_loss_is_of_targets_only_and_zero_at_the_truth() -> None:
             call["pose"], shown.tracks["pose"]
         )
         assert call["level"][:, 0].abs().max() == 0
-        assert call["level"][:, 1].tolist() == pytest.approx([strength(level) for level in levels])
+        assert call["level"][:, 1].tolist() == pytest.approx([noisiness(level) for level in levels])
 
 
 @pytest.mark.parametrize("predicts", PREDICTIONS)

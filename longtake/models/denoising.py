@@ -77,7 +77,7 @@ def min_snr(gamma: float = 5.0) -> Callable[[float, float], float]:
     return weight
 
 
-def strength(level: Level) -> float:
+def noisiness(level: Level) -> float:
     """How noisy a level is, from 0 to 1 on any path: what nets are told."""
     alpha, sigma = level
     return math.atan2(sigma, alpha) * 2 / math.pi
@@ -198,7 +198,7 @@ class DenoisingModel(FrameModel):
             spread = math.hypot(alpha, sigma)
             latents = scene.latents.clone()
             latents[targets] = x.flatten(0, 1) / spread
-            level = torch.where(scene.observed, 0.0, strength((alpha, sigma)))
+            level = torch.where(scene.observed, 0.0, noisiness((alpha, sigma)))
             found = self.net(
                 latents, level, flags, scene.times, scene.text, scene.latents, **scene.tracks
             )
@@ -218,7 +218,7 @@ def denoising_loss(
     rows = list(zip(scene.latents, noise, levels, strict=True))
     x = [(level[0] * x0 + level[1] * eps) / math.hypot(*level) for x0, eps, level in rows]
     shown = torch.where(seen, scene.latents, torch.stack(x))
-    told = scene.latents.new_tensor([[strength(level)] for level in levels])
+    told = scene.latents.new_tensor([[noisiness(level)] for level in levels])
     level = torch.where(scene.observed, 0.0, told)
     flags = scene.observed.float()
     found = net(shown, level, flags, scene.times, scene.text, scene.latents, **scene.tracks)

@@ -9,15 +9,15 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-from collections.abc import Callable, Container, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Container, Sequence
 
 import torch
 from torch import Tensor
 
-from longtake.clip import Clip, ClipModel, ClipRequest, ClipSpec, NoiseSource, SamplesBatches
-from longtake.errors import FitError, InputError
+from longtake.clip import ClipModel, ClipRequest, ClipSpec, NoiseSource
+from longtake.errors import InputError
 from longtake.keys import fingerprint
+from longtake.models.wrappers import Rephrased
 
 FILM = -1  # the index of what belongs to a whole film
 
@@ -308,7 +308,7 @@ def _stand(size: tuple[int, int]) -> Tensor:
 
 
 @dataclasses.dataclass(frozen=True)
-class NoiseFrom:
+class NoiseFrom(Rephrased):
     """A clip model whose noise comes from another source, in training and sampling alike.
 
     source: makes it of the request's own, as `functools.partial(Mixed, share=0.5)` does. name: of all
@@ -326,25 +326,8 @@ class NoiseFrom:
         mark = fingerprint(["noise from", self.name, inner.fingerprint])
         return dataclasses.replace(inner, fingerprint=mark)
 
-    def sample(self, request: ClipRequest) -> Clip:
-        return self.model.sample(self._heard(request))
-
-    def sample_batch(self, requests: Sequence[ClipRequest]) -> list[Clip]:
-        """Together if the inner model can, else one by one."""
-        heard = [self._heard(request) for request in requests]
-        if isinstance(self.model, SamplesBatches):
-            return self.model.sample_batch(heard)
-        return [self.model.sample(request) for request in heard]
-
-    def losses(self, request: ClipRequest, truth: Clip) -> Mapping[str, Tensor]:
-        """The inner model's, under this noise."""
-        losses: Any = getattr(self.model, "losses", None)
-        if losses is None:
-            raise FitError(f"{type(self.model).__name__} cannot be trained", "NoiseFrom")
-        named: Mapping[str, Tensor] = losses(self._heard(request), truth)
-        return named
-
-    def _heard(self, request: ClipRequest) -> ClipRequest:
+    def asked(self, request: ClipRequest) -> ClipRequest:
+        """See `Rephrased`."""
         return dataclasses.replace(request, noise=self.source(request.noise))
 
 
