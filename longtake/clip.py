@@ -80,6 +80,23 @@ class Noise:
         return torch.stack(rows)
 
 
+class NoiseSource(Protocol):
+    """Standard normal numbers for every (sample, index): `Noise`, or what holds one (`models.noise`)."""
+
+    @property
+    def seed(self) -> int: ...
+
+    def of(self, sample: int, index: int, shape: Sequence[int], use: str = "start") -> Tensor: ...
+
+    def clip(
+        self,
+        samples: Sequence[int],
+        indices: Sequence[int],
+        frame: Sequence[int],
+        use: str = "start",
+    ) -> Tensor: ...
+
+
 @dataclasses.dataclass(frozen=True)
 class ClipRequest:
     """Write `targets` given `observed`, under `controls`, out of `noise`.
@@ -92,7 +109,7 @@ class ClipRequest:
     targets: Indices
     observed: Clip | None
     controls: Controls
-    noise: Noise
+    noise: NoiseSource
     frame: tuple[int, ...]
     samples: Indices = (0,)
     interval: float = 1.0

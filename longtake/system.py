@@ -1,11 +1,11 @@
-"""Blocks put together: parts, stages, systems, recipes; and the check that they fit."""
+"""Blocks put together: parts, stages, systems, recipes, the check that they fit; and proofs of their claims."""
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -173,3 +173,73 @@ def turn(recipe: Recipe, settings: Mapping[str, str]) -> System:
                 f"{name}={default}",
             ) from None
     return recipe(**values)
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """A number an experiment has found. quantity: what, with its unit; arm: of which system."""
+
+    quantity: str
+    arm: str
+    value: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """Numbers along an axis, for the proof's plot: `y` of `quantity` at `x` of `axis`."""
+
+    quantity: str
+    arm: str
+    axis: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Expectation:
+    """One inequality of a claim, written down before anything is run: `less` <= `factor` * `more`.
+
+    less, more: arms whose `quantity` is compared, or numbers. factor: the least effect that counts.
+    """
+
+    quantity: str
+    less: str | float
+    more: str | float
+    factor: float = 1.0
+    why: str = ""
+
+    def sides(self, found: Mapping[tuple[str, str], float]) -> tuple[float, float]:
+        """`less` and `factor` * `more`, of values by (quantity, arm); what was not found is no number."""
+        left, right = (
+            side if not isinstance(side, str) else found.get((self.quantity, side), math.nan)
+            for side in (self.less, self.more)
+        )
+        return left, self.factor * right
+
+    def holds(self, found: Mapping[tuple[str, str], float]) -> bool:
+        """Whether it does; a value that is no number never does."""
+        left, right = self.sides(found)
+        return left <= right
+
+    def words(self) -> str:
+        """As a line: `tfvd: hierarchy <= 0.8 x autoregressive`."""
+        times = f"{self.factor:g} x " if self.factor != 1 and isinstance(self.more, str) else ""
+        more = self.more if isinstance(self.more, str) else f"{self.factor * self.more:g}"
+        return f"{self.quantity}: {self.less} <= {times}{more}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Proof:
+    """A paper's headline claim as an experiment on a world.
+
+    arms: the system, its ablations and baselines by name, and what each is; equal compute unless
+    said. minutes: what it takes on two cores. experiment: given a bench (`longtake.lab.Lab`),
+    trains and measures, yielding training curves, `Measured` and `Curve`s.
+    """
+
+    claim: str
+    world: str
+    arms: Mapping[str, str]
+    expectations: tuple[Expectation, ...]
+    experiment: Callable[[Any], Iterator[Any]]
+    minutes: float = 20.0

@@ -29,15 +29,17 @@ WITH_NETS = {"codecs", "models", "metrics", "prompts"}
 DRIVERS = {"engine", "train"}
 FACES = {"cli", "api", "brief", "studio", "__init__", "__main__"}
 TORCH_FREE = {"errors", "keys", "steps", "schemes"}
-ANYTHING = WORDS | SHELVES | DRIVERS | FACES | {"nets", "recipes"}
+ANYTHING = WORDS | SHELVES | DRIVERS | FACES | {"nets", "recipes", "lab"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys(WORDS, WORDS),
     **{shelf: WORDS | {shelf} for shelf in SHELVES},
     **{shelf: WORDS | {shelf, "nets"} for shelf in WITH_NETS},
+    "datasets": WORDS | {"datasets", "video"},  # clips are files before they are anything else
     **{driver: WORDS | {driver} for driver in DRIVERS},
     "nets": {"nets"},
-    "recipes": WORDS | SHELVES | {"nets", "recipes", "train"},
+    "recipes": WORDS | SHELVES | {"nets", "recipes", "train", "lab"},
+    "lab": WORDS | SHELVES | {"nets", "recipes", "train", "lab"},
     **dict.fromkeys(FACES, ANYTHING),
 }
 

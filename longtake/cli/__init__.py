@@ -5,12 +5,13 @@ from __future__ import annotations
 from longtake.cli.base import House
 from longtake.cli.doctor import doctor
 from longtake.cli.film import generate, plan
+from longtake.cli.prove import prove
 from longtake.cli.runs import explain, gc
 from longtake.cli.score import score
 from longtake.cli.shelf import systems
 from longtake.cli.studio import studio
+from longtake.cli.train import train
 from longtake.cli.verify import verify
-from longtake.cli.work import prove, train
 from longtake.cli.worlds import data
 
 __all__ = ["cli", "main"]

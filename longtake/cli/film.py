@@ -116,6 +116,7 @@ def generate(voice: Voice, brief: str, **values: Any) -> None:
     """
     from longtake import api
     from longtake.cli.progress import summary, told
+    from longtake.cli.train import train_at_first_use
 
     options, place = options_of(values), places_of(values)
     out = place["out"]
@@ -124,6 +125,7 @@ def generate(voice: Voice, brief: str, **values: Any) -> None:
     folder = _checked_folder(place, brief, options)
     if folder is not None:
         resumable()
+    train_at_first_use(options.get("model", ""), options.get("settings", {}), voice)
     with _all_to_stderr(out):
         order = api.order_of(brief, options, run=folder, executor=place["executor"], film=out)
     _announce(order.job, voice)
@@ -144,20 +146,31 @@ def generate(voice: Voice, brief: str, **values: Any) -> None:
     (
         "longtake plan 'a calm sea at dawn' --seconds 60 --out sea.mp4",
         "longtake plan --scheme hierarchy:window=20,step=10 --frames 1000 --given 0-35 --json",
+        "longtake plan --train skies --size 128x128",
     ),
     short_help="Say what a film would take; run nothing.",
 )
 @click.argument("brief", required=False)
 @click.option("--given", metavar="A-B,..", help="Without BRIEF: indices that are there already.")
+@click.option("--train", metavar="NAME", help="Instead: what training this system would take.")
 @film_options
-def plan(voice: Voice, brief: str | None, given: str | None, **values: Any) -> None:
+def plan(
+    voice: Voice, brief: str | None, given: str | None, train: str | None, **values: Any
+) -> None:
     """Say what a film would take: steps, waves, what is cached, why, time and memory. Runs nothing.
 
-    Without BRIEF, a --scheme and --frames are planned without any model.
+    Without BRIEF, a --scheme and --frames are planned without any model. With --train, a step of
+    training is measured: parameters, places a frame, memory, seconds.
     """
     from longtake import api
 
     options = options_of(values)
+    if train is not None:
+        if brief is not None or given is not None:
+            what = "--train goes without a brief and --given"
+            raise InputError(what, "longtake plan", f"longtake plan --train {train}")
+        _budget(train, options, voice)
+        return
     if brief is None:
         plans.show(plans.scheme_lines(options, given or ""), voice, "")
         return
@@ -175,6 +188,23 @@ def plan(voice: Voice, brief: str | None, given: str | None, **values: Any) -> N
     job = job_of(brief, remembered(read_brief(brief, options) or brief, options, place["out"]))
     api.check_fit(job)
     plans.show_job(job, folder, voice)
+
+
+def _budget(name: str, options: Options, voice: Voice) -> None:
+    """What training a system would take."""
+    from longtake.brief.systems import make_system
+    from longtake.cli.budget import budget_lines, show_budget
+    from longtake.prompts.storyboard import read_size
+
+    extra = next((key for key in options if key not in ("size", "settings", "scheme")), None)
+    if extra is not None:
+        hint = "--size, --scheme, --set"
+        raise InputError(f"--{extra.rstrip('s')} goes without --train", "longtake plan", hint)
+    told = {key: options[key] for key in ("settings", "scheme") if key in options}
+    system = make_system({"model": name, **told})
+    size = read_size(options.get("size") or system.size)
+    lines = budget_lines(system, size)
+    show_budget(lines, voice, f"training {system.name} at {size[0]}x{size[1]}")
 
 
 def options_of(values: dict[str, Any]) -> Options:

@@ -22,9 +22,9 @@ from longtake.steps import Indices
 if TYPE_CHECKING:
     from torch import Tensor
 
-BUDGET = (
-    256 << 20
-)  # bytes of clips kept in memory; others come back from the store when they are read
+# bytes of clips kept in memory: more than a few calls observe, of models that fit this machine.
+# Others come back from the store when they are read; a film of 90 minutes holds no more than a short one
+BUDGET = 16 << 20
 
 STILL = "still"  # name under which a given picture's pixels are carried, with its index after it
 REDRAWN = (

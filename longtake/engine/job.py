@@ -390,8 +390,9 @@ class Keys:
         key = StepKey(self._parts(call, observed))
         key = key.rolled(self._attempts.get(key.key, 0) if attempt is None else attempt)
         layer = None if call.view is None else (call.view.redo, call.view.take)
+        writer = call.number, key.key  # one for all: a long film has many indices
         for index in call.step.targets:
-            self._writer[call.stage, index, layer] = (call.number, key.key)
+            self._writer[call.stage, index, layer] = writer
         if self._reach is not None:
             self._left[key.key] += len(call.step.targets)
             self._forget(self._reach)

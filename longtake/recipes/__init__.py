@@ -17,7 +17,7 @@ from longtake.errors import InputError, LongtakeError, nearest
 from longtake.keys import fingerprint
 from longtake.system import Recipe
 
-__all__ = ["DEFAULT", "find", "load", "names", "title"]
+__all__ = ["DEFAULT", "find", "load", "names", "source", "title"]
 
 DEFAULT = "skies"
 _FOLDER = Path(__file__).parent
@@ -30,8 +30,12 @@ def names() -> tuple[str, ...]:
 
 def title(name: str) -> str:
     """First line of a built-in recipe's docstring, read without running it."""
-    tree = ast.parse(_files()[name].read_text(encoding="utf-8"))
-    return (ast.get_docstring(tree) or "").partition("\n")[0]
+    return (ast.get_docstring(ast.parse(source(name))) or "").partition("\n")[0]
+
+
+def source(name: str) -> str:
+    """A built-in recipe's text."""
+    return _files()[name].read_text(encoding="utf-8")
 
 
 def _files() -> dict[str, Path]:

@@ -1,0 +1,83 @@
+"""What proofs measure on films (n, t, 3, h, w) in bytes, beside what the metrics room has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from longtake.metrics.distances import frechet, slope
+from longtake.metrics.extractors import Extractor, default_tfvd
+
+HOP = 8  # frames from one clip of a film to the next
+
+
+def clip_features(
+    films: Tensor, extractor: Extractor | None = None, *, hop: int = HOP
+) -> tuple[Tensor, Tensor]:
+    """Features (m, d) of all clips of all films, and the first frame of each (m,)."""
+    extractor = extractor or default_tfvd()
+    span, rows, starts = extractor.frames, [], []
+    for film in films:
+        frames = extractor.prepare(film)
+        begins = list(range(0, len(frames) - span + 1, hop))
+        clips = torch.stack([frames[begin : begin + span] for begin in begins])
+        rows.append(extractor.features(clips))
+        starts += begins
+    return torch.cat(rows), torch.tensor(starts)
+
+
+def clip_distance(films: Tensor, truth: Tensor, extractor: Extractor | None = None) -> float:
+    """Frechet distance of the films' clips from those of real ones: tfvd, by default."""
+    return frechet(clip_features(films, extractor)[0], clip_features(truth, extractor)[0])
+
+
+def distance_course(
+    films: Tensor, truth: Tensor, *, window: int, extractor: Extractor | None = None
+) -> tuple[list[float], list[float]]:
+    """The same for every `window` frames of the films, from all of the truth's: middles, distances."""
+    rows, starts = clip_features(films, extractor)
+    real, _ = clip_features(truth, extractor)
+    span = (extractor or default_tfvd()).frames
+    middles, distances = [], []
+    for begin in range(0, films.shape[1] - window + 1, window):
+        inside = (starts >= begin) & (starts + span <= begin + window)
+        if int(inside.sum()) > 1:
+            middles.append(begin + window / 2)
+            distances.append(frechet(rows[inside], real))
+    return middles, distances
+
+
+def rise(middles: Sequence[float], values: Sequence[float]) -> float:
+    """The least-squares slope of a course, a hundred frames."""
+    return 100 * slope(middles, values)
+
+
+def join_ratio(films: Tensor, borders: Sequence[int]) -> float:
+    """Mean frame difference on the way to each of `borders`, over that everywhere else."""
+    jumps = films.float().diff(dim=1).abs().mean((0, 2, 3, 4))
+    at = torch.zeros(len(jumps), dtype=torch.bool)
+    at[[border - 1 for border in borders if border >= 1]] = True
+    return float(jumps[at].mean() / jumps[~at].mean())
+
+
+def read_share(
+    films: Tensor, read: Callable[[int, Tensor], Tensor], *, last: int | None = None
+) -> float:
+    """Share of frames whose state is read, of the `last` ones. read: (film's number, frames) -> (t,) bool."""
+    found = [read(n, film if last is None else film[-last:]) for n, film in enumerate(films)]
+    return float(torch.cat(found).float().mean())
+
+
+def location_distance(found: Tensor, truth: Tensor, lines: int = 64) -> float:
+    """Sliced Wasserstein-1 distance of two clouds of points (m, d): where films have been (FDM's WD).
+
+    Mean over `lines` fixed directions of the distance between the projections' quantiles.
+    """
+    generator = torch.Generator().manual_seed(0)
+    ways = torch.randn(found.shape[1], lines, generator=generator, dtype=torch.float64)
+    ways = ways / ways.norm(dim=0)
+    levels = (torch.arange(256, dtype=torch.float64) + 0.5) / 256
+    one, other = (torch.quantile(x.double() @ ways, levels, dim=0) for x in (found, truth))
+    return float((one - other).abs().mean())
