@@ -177,7 +177,7 @@ class CodecSpec:
     context: latent frames the decoder wants on each side of those it decodes.
     codes: as in `ClipSpec`.
     lead: video frames that the first latent frame of a take lacks (causal codecs: stride - 1).
-    chunk: latent frames decoded together; takes are rounded up to 1 + a multiple of it.
+    holds: latent frames of a take, as in `longtake.steps.lay_takes`: what is decoded together is made whole.
     streams: decodes in the order of film, by a `CodecStream`; `context[1]` is how far that looks ahead.
     stills: pixels of given pictures are stored with their latents, for models that look at pixels.
     """
@@ -189,7 +189,7 @@ class CodecSpec:
     fingerprint: str
     codes: int = 0
     lead: int = 0
-    chunk: int = 1
+    holds: tuple[int, int, int] = (1, 1, 0)
     streams: bool = False
     stills: bool = False
 

@@ -303,13 +303,14 @@ def lay_takes(
     skip: int = 0,
     *,
     lead: int = 0,
-    chunk: int = 1,
+    holds: tuple[int, int, int] = (1, 1, 0),
 ) -> tuple[Take, ...]:
     """Takes on a timeline whose codec packs `stride` frames into an index.
 
     Every take starts a new index, so a cut never falls inside one; what a take's last index holds
     beyond its frames is dropped after decoding. skip: of the first take. lead: frames that every
-    take's first index lacks, counted as skipped. chunk: takes hold 1 + a multiple of it.
+    take's first index lacks, counted as skipped. holds: (first, more, spare): takes have first + a
+    multiple of `more` indices, at least `spare` beyond those of their frames.
     """
     firsts = [0, *(cut for cut in cut_frames if cut > 0)]
     takes, start = [], 0
@@ -320,8 +321,8 @@ def lay_takes(
         if end <= first:
             raise PlanError(f"a take of {end - first} frames", f"frame {first}", "1 or more")
         length = math.ceil((end - first + skip + lead) / stride)
-        if chunk > 1:
-            length = 1 + chunk * max(1, math.ceil((length - 1) / chunk))
+        least, more, spare = holds
+        length = least + more * max(0, math.ceil((length + spare - least) / more))
         takes.append(Take(first, end - first, start, length, skip + lead))
         start, skip = start + length, 0
     return tuple(takes)

@@ -21,6 +21,7 @@ import longtake
 from longtake.errors import FitError, InputError
 from longtake.recipes.pretrained import Knobs, wrapped
 
+SHORTER = {"mochi": (19, 7)}  # a latent frame holds six frames, not four
 PROMPT = "a calm sea at dawn"
 NAMES = tuple(parts.PIPELINES)
 KEPT: dict[str, Any] = {}
@@ -45,7 +46,9 @@ def film(name: str, frames: int, images: tuple[str, ...] = (), **options: Any) -
     """Frames (t, 3, h, w) uint8 of a film; keywords of `Knobs` and of `generate`."""
     _, clip, size = parts.PIPELINES[name]
     knobs = {key: options.pop(key) for key in ("noise", "length") if key in options}
-    system = wrapped(pipeline(name), Knobs(clip=clip, steps=2, **knobs), mark=name)
+    system = wrapped(
+        pipeline(name), Knobs(clip=clip, steps=2, **knobs), mark=name, extra=parts.said(name)
+    )
     asked = {"model": system, "frames": frames, "size": size, "images": images, "seed": 3}
     take = longtake.generate(PROMPT, **{**asked, **options})
     return torch.stack(list(take))
@@ -60,8 +63,9 @@ def pictures(name: str, place: Path) -> tuple[str, ...]:
 def direct(name: str, frames: int, **arguments: Any) -> Tensor:
     """What the pipeline makes when it is called without longtake."""
     width, height = parts.PIPELINES[name][2]
+    words = parts.said(name) or ({} if name == "svd" else {"prompt": PROMPT})
     made = parts.made(name)(
-        prompt=PROMPT,
+        **words,
         height=height,
         width=width,
         num_frames=frames,
@@ -79,9 +83,14 @@ def test_a_film_no_longer_than_the_clip_is_the_pipeline_s_own(name: str, tmp_pat
     images = pictures(name, tmp_path)
     opened = {"image": Image.open(images[0])} if images else {}
     clip = parts.PIPELINES[name][1]
-    for frames in (clip, 9) if clip > 9 else (clip, 5):
+    for frames in SHORTER.get(name, (clip, 9) if clip > 9 else (clip, 5)):
         ours = film(name, frames, images, noise="diffusers")
-        assert torch.equal(ours, direct(name, frames, **opened))
+        lacking = 4 if name == "hunyuan-concat" else 0  # its own film begins after the picture
+        assert torch.equal(ours[lacking:], direct(name, frames, **opened)[:frames])
+
+
+def test_a_pipeline_that_goes_on_by_itself_goes_on_so_here() -> None:
+    assert torch.equal(film("helios", 70, noise="diffusers"), direct("helios", 70)[:70])
 
 
 def test_a_first_last_pipeline_s_film_between_two_pictures_is_its_own(tmp_path: Path) -> None:
@@ -126,7 +135,8 @@ def latents(name: str, frames: int, images: tuple[str, ...]) -> Mapping[int, Ten
     from longtake.engine.store import Memory
 
     _, clip, size = parts.PIPELINES[name]
-    system = wrapped(pipeline(name), Knobs(clip=clip, steps=2), mark=name)
+    knobs = Knobs(clip=clip, steps=2)
+    system = wrapped(pipeline(name), knobs, mark=name, extra=parts.said(name))
     take = longtake.generate(PROMPT, model=system, frames=frames, size=size, images=images, seed=3)
     store = Memory()
     for _ in render(take.job, store, Serial()):

@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 pytest.importorskip("diffusers")
 pytest.importorskip("transformers")
 
+import pipeline_others as others
 import pipeline_parts as parts
 from safetensors.torch import load_file, save_file
 
@@ -187,6 +188,8 @@ VAES = {
         1e-5,
     ),
     "cog": (parts.cog_vae, 4, 1e-5),
+    "hunyuan": (others.hunyuan_vae, 4, 1e-5),
+    "mochi": (others.mochi_vae, 12, 1e-5),
     "ltx": (parts.ltx_vae, 8, 1e-5),
     "ltx-causal": (lambda: parts.ltx_vae(decoder_causal=True), 8, 1e-5),
     "ltx-deep": (lambda: parts.ltx_vae(decoder_layers_per_block=(2, 1, 2, 1, 1)), 8, 1e-5),
@@ -216,7 +219,7 @@ def test_decoding_as_a_stream_is_decoding_the_whole(name: str) -> None:
         assert (made - whole.clamp(0, 1)).abs().max() <= 1e-5
 
 
-@pytest.mark.parametrize("name", ["wan", "cog", "ltx"])
+@pytest.mark.parametrize("name", ["wan", "cog", "ltx", "hunyuan", "mochi"])
 def test_encoding_is_the_pipeline_s_and_decodes_to_as_many_frames(name: str) -> None:
     codec, _ = _codec(name)
     stride = codec.spec.stride

@@ -59,7 +59,7 @@ class FadingCodec(ToyCodec):
 def job_of(frames: int | None = 150, **changes: Any) -> Job:
     spec = ClipSpec(16, (CHANNELS, None, None), "toy model")
     codec = CodecSpec(
-        *(CHANNELS, 2, STRIDE, (0, AHEAD), "fading"), lead=STRIDE - 1, streams=True, chunk=2
+        *(CHANNELS, 2, STRIDE, (0, AHEAD), "fading"), lead=STRIDE - 1, streams=True, holds=(3, 2, 0)
     )
     parts = {"clip": Part(spec, lambda: ToyModel(spec))}
     stage = Stage(Chain(), parts, Part(codec, lambda: FadingCodec(codec)))

@@ -7,7 +7,9 @@ frame by frame or pair by pair, and up to rounding where pieces with margins are
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,7 +17,7 @@ import torch
 from torch import Tensor
 
 from longtake.clip import CodecSpec, CodecStream
-from longtake.codecs.vaes import PICTURES, VAES, Vae, ltx_margin
+from longtake.codecs.vaes import GROUP, PICTURES, VAES, Vae, ltx_margin
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +58,23 @@ class VaeCodec:
     def stream(self, length: int | None) -> CodecStream:
         """Latents of one take in their order -> pixels in [0, 1]."""
         return _Pixels(self, self.kind.stream(self.vae, length, self.whole))
+
+
+class ChunkCodec:
+    """An autoencoder whose takes are chunks of `count` latent frames, kept as one frame with more channels."""
+
+    def __init__(self, inner: VaeCodec, count: int, spec: CodecSpec) -> None:
+        self.inner, self.count, self.spec = inner, count, spec
+
+    def encode(self, video: Tensor) -> Tensor:
+        """(b, n*stride, 3, h, w) -> (b, n, count*c, h/down, w/down)."""
+        chunks = [self.inner.encode(chunk) for chunk in video.split(self.spec.stride, dim=1)]
+        return torch.stack([chunk.flatten(1, 2) for chunk in chunks], dim=1)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """(b, n, count*c, h, w) -> (b, n*stride, 3, ...): every chunk for itself, as its pipeline does."""
+        chunks = latents.unflatten(2, (self.count, -1)).unbind(1)
+        return torch.cat([self.inner.decode(chunk) for chunk in chunks], dim=1)
 
 
 class _Pixels:
@@ -178,17 +197,123 @@ class Pictures:
     """
 
     def __init__(self, vae: Any, length: int | None, whole: int) -> None:
-        self._vae, self._held, self._group = vae, None, PICTURES if whole else 1
+        self._vae, self._held, self._group = vae, None, self._together(length, whole)
+
+    def _together(self, length: int | None, whole: int) -> int:
+        return PICTURES if whole else 1
+
+    def _decoded(self, pictures: Tensor) -> Tensor:
+        made: Tensor = self._vae.decode(pictures).sample
+        return made
 
     def push(self, latents: Tensor, last: bool) -> Tensor:
         held = latents if self._held is None else torch.cat([self._held, latents], dim=2)
         frames = []
         while held.shape[2] >= self._group or (last and held.shape[2]):
             x, held = held[:, :, : self._group], held[:, :, self._group :]
-            made = self._vae.decode(x.transpose(1, 2).flatten(0, 1)).sample
+            made = self._decoded(x.transpose(1, 2).flatten(0, 1))
             frames.append(made.unflatten(0, (x.shape[0], -1)).transpose(1, 2))
         self._held = held
         return _joined(frames, latents, self._vae)
+
+
+class Groups(Pictures):
+    """A decoder of pictures that looks over time, which its pipeline gives a group of frames at once."""
+
+    def _together(self, length: int | None, whole: int) -> int:
+        return whole or GROUP
+
+    def _decoded(self, pictures: Tensor) -> Tensor:
+        made: Tensor = self._vae.decode(pictures, num_frames=len(pictures)).sample
+        return made
+
+
+class Tiles:
+    """HunyuanVideo's decoder: overlapping tiles of time, blended, as its `decode` makes of the whole."""
+
+    def __init__(self, vae: Any, length: int | None, whole: int) -> None:
+        self._vae, ratio = vae, vae.temporal_compression_ratio
+        self._size = vae.tile_sample_min_num_frames // ratio
+        self._step, self._ratio = vae.tile_sample_stride_num_frames // ratio, ratio
+        self._blend = vae.tile_sample_min_num_frames - vae.tile_sample_stride_num_frames
+        self._alone = length is not None and length <= self._size
+        self._held: Tensor | None = None
+        self._before: Tensor | None = None
+        self._next = self._start = self._out = (
+            0  # the next tile's, the first held latent; frames out
+        )
+
+    def push(self, latents: Tensor, last: bool) -> Tensor:
+        held = latents if self._held is None else torch.cat([self._held, latents], dim=2)
+        end, frames = self._start + held.shape[2], []
+        if self._alone:
+            frames += [self._vae.decode(held).sample] if last else []
+        while not self._alone and (self._next + self._size < end or (last and self._next < end)):
+            first = self._next - self._start
+            frames.append(self._tile(held[:, :, first : first + self._size + 1]))
+            self._next += self._step
+        keep = min(self._next - self._start, held.shape[2])
+        self._held, self._start = held[:, :, keep:], self._start + keep
+        made = _joined(frames, latents, self._vae)
+        if last:
+            made = made[:, :, : (end - 1) * self._ratio + 1 - self._out]
+        self._out += made.shape[2]
+        return made
+
+    def _tile(self, z: Tensor) -> Tensor:
+        vae, first = self._vae, self._next == 0
+        wide = vae.tile_sample_min_width // vae.spatial_compression_ratio
+        high = vae.tile_sample_min_height // vae.spatial_compression_ratio
+        if vae.use_tiling and (z.shape[-1] > wide or z.shape[-2] > high):
+            tile = vae.tiled_decode(z).sample
+        else:
+            tile = vae.decoder(vae.post_quant_conv(z))
+        if not first:
+            tile = vae.blend_t(self._before, tile[:, :, 1:], self._blend)
+        self._before = tile
+        return tile[:, :, : self._step * self._ratio + first]
+
+
+class Causally:
+    """Mochi's decoder: each latent frame given what its causal convolutions saw before.
+
+    They repeat the picture's border, for which diffusers keeps no such cache.
+    """
+
+    def __init__(self, vae: Any, length: int | None, whole: int) -> None:
+        from diffusers.models.autoencoders.autoencoder_kl_cogvideox import CogVideoXCausalConv3d
+
+        decoder = vae.decoder.modules()
+        convs = [module for module in decoder if isinstance(module, CogVideoXCausalConv3d)]
+        self._vae, self._begun = vae, False
+        self._kept: dict[Any, Tensor | None] = dict.fromkeys(convs)
+        self._whole, self._held = length is not None and length <= whole, list[Tensor]()
+
+    def push(self, latents: Tensor, last: bool) -> Tensor:
+        if self._whole:
+            self._held.append(latents)
+            made = [self._vae.decode(torch.cat(self._held, dim=2)).sample] if last else []
+            return _joined(made, latents, self._vae)
+        frames = []
+        with contextlib.ExitStack() as stack:
+            for conv in self._kept:
+                conv.forward = functools.partial(self._convolved, conv)
+                stack.callback(delattr, conv, "forward")
+            for x in latents.split(1, dim=2):
+                made = self._vae.decoder(x)[0]
+                lead = 0 if self._begun else self._vae.temporal_compression_ratio - 1
+                frames.append(made[:, :, lead:])
+                self._begun = True
+        return torch.cat(frames, dim=2)
+
+    def _convolved(self, conv: Any, x: Tensor, conv_cache: Any = None) -> tuple[Tensor, None]:
+        sides = (conv.width_pad, conv.width_pad, conv.height_pad, conv.height_pad, 0, 0)
+        x = torch.nn.functional.pad(x, sides, mode="replicate")
+        before = self._kept[conv]
+        before = x[:, :, :1].repeat(1, 1, conv.time_pad, 1, 1) if before is None else before
+        x = torch.cat([before, x], dim=2)
+        self._kept[conv] = x[:, :, x.shape[2] - conv.time_pad :]
+        return conv.conv(x), None
 
 
 def _joined(frames: list[Tensor], latents: Tensor, vae: Any) -> Tensor:
@@ -222,6 +347,24 @@ def _ltx_in(vae: Any, z: Tensor) -> Tensor:
     return (z - mean) * vae.config.scaling_factor / spread
 
 
+def _mochi_out(vae: Any, z: Tensor) -> Tensor:
+    mean, spread = vae.config.latents_mean, vae.config.latents_std
+    if mean is None or spread is None:
+        return z / vae.config.scaling_factor
+    return z * _vector(vae, spread, z) / vae.config.scaling_factor + _vector(vae, mean, z)
+
+
+def _mochi_in(vae: Any, z: Tensor) -> Tensor:
+    mean, spread = vae.config.latents_mean, vae.config.latents_std
+    if mean is None or spread is None:
+        return z * vae.config.scaling_factor
+    return (z - _vector(vae, mean, z)) * vae.config.scaling_factor / _vector(vae, spread, z)
+
+
+def _divided_out(vae: Any, z: Tensor) -> Tensor:
+    return z / vae.config.scaling_factor
+
+
 def _scaled_out(vae: Any, z: Tensor) -> Tensor:
     return 1 / vae.config.scaling_factor * z
 
@@ -236,5 +379,12 @@ KINDS: Mapping[str, Kind] = {
         VAES["AutoencoderKLCogVideoX"], _scaled_out, _scaled_in, InPairs
     ),
     "AutoencoderKLLTXVideo": Kind(VAES["AutoencoderKLLTXVideo"], _ltx_out, _ltx_in, WithMargins),
+    "AutoencoderKLHunyuanVideo": Kind(
+        VAES["AutoencoderKLHunyuanVideo"], _divided_out, _scaled_in, Tiles
+    ),
+    "AutoencoderKLMochi": Kind(VAES["AutoencoderKLMochi"], _mochi_out, _mochi_in, Causally),
+    "AutoencoderKLTemporalDecoder": Kind(
+        VAES["AutoencoderKLTemporalDecoder"], _scaled_out, _scaled_in, Groups
+    ),
     "AutoencoderKL": Kind(VAES["AutoencoderKL"], _scaled_out, _scaled_in, Pictures),
 }

@@ -11,6 +11,8 @@ from longtake.clip import CodecSpec
 from longtake.errors import InputError
 
 PICTURES = 16  # frames that an image decoder takes at once, as AnimateDiff's pipeline does
+GROUP = 14  # frames that a decoder of pictures over time takes at once
+TILE, TILE_STEP = 4, 3  # latent frames of HunyuanVideo's tiles beside the first, and between two
 Config = Mapping[str, Any]
 
 
@@ -20,13 +22,13 @@ class Vae:
 
     ahead: latent frames that decoding looks ahead, of a configuration and of the latent frames that are
     decoded as the pipeline would (0: none).
-    causal: the first latent frame of a take holds one frame. chunk: latent frames decoded together.
+    causal: the first latent frame of a take holds one frame. holds: of the same two, as in `CodecSpec`.
     """
 
     latents: Callable[[Config], tuple[int, int, int]]
     ahead: Callable[[Config, int], int]
     causal: bool = True
-    chunk: int = 1
+    holds: Callable[[Config, int], tuple[int, int, int]] = lambda config, whole: (1, 1, 0)
 
     def spec(self, config: Config, whole: int, fingerprint: str) -> CodecSpec:
         """The codec's. whole: takes of no more latent frames decode exactly as the pipeline would.
@@ -41,10 +43,24 @@ class Vae:
             (0, self.ahead(config, whole)),
             fingerprint,
             lead=stride - 1 if self.causal else 0,
-            chunk=self.chunk,
+            holds=self.holds(config, whole),
             streams=True,
             stills=True,
         )
+
+
+def in_chunks(spec: CodecSpec, count: int) -> CodecSpec:
+    """Of chunks of `count` latent frames that are decoded each by itself: an index is one chunk."""
+    return dataclasses.replace(
+        spec,
+        channels=spec.channels * count,
+        stride=(count - 1) * spec.stride + 1,
+        context=(0, 0),
+        lead=0,
+        holds=(1, 1, 0),
+        streams=False,
+        stills=False,
+    )
 
 
 def vae_of(kind: str) -> Vae:
@@ -102,9 +118,40 @@ def _ltx_ahead(config: Config, whole: int) -> int:
     return max(whole, 3 * ltx_margin(known))
 
 
+def _hunyuan_latents(c: Config) -> tuple[int, int, int]:
+    return (
+        c.get("latent_channels", 16),
+        c.get("spatial_compression_ratio", 8),
+        c.get("temporal_compression_ratio", 4),
+    )
+
+
+def _mochi_latents(c: Config) -> tuple[int, int, int]:
+    return (
+        c.get("latent_channels", 12),
+        math.prod(c.get("spatial_expansions", (2, 2, 2))),
+        math.prod(c.get("temporal_expansions", (1, 2, 3))),
+    )
+
+
 VAES: Mapping[str, Vae] = {
     "AutoencoderKLWan": Vae(_wan_latents, lambda config, whole: whole),
-    "AutoencoderKLCogVideoX": Vae(_cog_latents, lambda config, whole: 2, chunk=2),
+    "AutoencoderKLCogVideoX": Vae(
+        _cog_latents, lambda config, whole: 2, holds=lambda config, whole: (3, 2, 0)
+    ),
+    # a tile's frames depend on all of the tile: without `whole` no take ends inside one
+    "AutoencoderKLHunyuanVideo": Vae(
+        _hunyuan_latents,
+        lambda config, whole: TILE,
+        holds=lambda config, whole: (1, 1, 0) if whole else (TILE + 1, TILE_STEP, 1),
+    ),
+    "AutoencoderKLMochi": Vae(_mochi_latents, lambda config, whole: whole),
+    "AutoencoderKLTemporalDecoder": Vae(
+        _image_latents,
+        lambda config, whole: whole or GROUP,
+        causal=False,
+        holds=lambda config, whole: (1, 1, 0) if whole else (GROUP, GROUP, 0),
+    ),
     "AutoencoderKLLTXVideo": Vae(_ltx_latents, _ltx_ahead),
     "AutoencoderKL": Vae(_image_latents, lambda config, whole: PICTURES, causal=False),
 }

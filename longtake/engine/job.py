@@ -166,7 +166,7 @@ class Job:
         """Unbroken stretches of film and the indices that hold them."""
         spec = self.system.stages[0].codec.spec
         return lay_takes(
-            self.frames, self.stride, self.cuts, self._skip(), lead=spec.lead, chunk=spec.chunk
+            self.frames, self.stride, self.cuts, self._skip(), lead=spec.lead, holds=spec.holds
         )
 
     def _skip(self) -> int:

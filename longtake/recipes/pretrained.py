@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from longtake.clip import ClipSpec
-from longtake.codecs.vaes import vae_of
+from longtake.codecs.vaes import TILE_STEP, in_chunks, vae_of
 from longtake.errors import InputError, nearest
 from longtake.keys import fingerprint
 from longtake.models.pretrained.families import Family, refined
 from longtake.models.pretrained.folder import is_pipeline, read_folder
 from longtake.models.pretrained.hub import DOWNLOADS, folder_of, is_hub_id
+from longtake.models.pretrained.running import Running
 from longtake.schemes import find_scheme
 from longtake.system import Part, Stage, System
 
@@ -33,7 +35,6 @@ VERSION = 1  # of the code between weights and pixels
 NOISES = ("own", "diffusers")
 LENGTHS = ("replace", "none", "windows", "freenoise")
 LONGEST = 4096  # latent frames of a film that is denoised as a whole
-DTYPES = ("float32", "bfloat16", "float16")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +61,8 @@ class Knobs:
     guidance: float = -1.0
     negative: str = ""
     length: str = "replace"
+    observed_noise: float = 0.0
+    anchor: float = 0.0
 
     def __post_init__(self) -> None:
         for name, known in (("noise", NOISES), ("length", LENGTHS)):
@@ -71,6 +74,9 @@ class Knobs:
         for name in ("clip", "steps"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name}={getattr(self, name)}", "--set", f"{name}=0 or more")
+        for name in ("observed_noise", "anchor"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name}={getattr(self, name)}", "--set", f"{name}=0 to 1")
 
 
 def pretrained(
@@ -83,8 +89,14 @@ def pretrained(
     guidance: float = -1.0,
     negative: str = "",
     length: str = "replace",
+    observed_noise: float = 0.0,
+    anchor: float = 0.0,
     dtype: str = "float32",
     device: str = "cpu",
+    offload: str = "none",
+    lora: str = "",
+    attention: str = "",
+    cache: str = "none",
     download: str = "no",
 ) -> System:
     """The system of a pipeline's folder, or of its hub id. clip: frames in a call; steps, guidance: 0 and -1, the pipeline's own.
@@ -92,9 +104,11 @@ def pretrained(
     noise: own (of every index) or diffusers (a film no longer than the clip is the pipeline's own, to the bit).
     length: how a pipeline that observes nothing goes on: replace (known latents put in place at every
     step), windows (the film as a whole, denoised in overlapping windows), freenoise (so, and windows share
-    their noise), or none. dtype: of the weights. download: of a hub id that is not on this machine: no, ask or yes.
+    their noise), or none. observed_noise, anchor: against drift, see `longtake.models.wrappers.NoiseAugmented`
+    and `longtake.models.drift.Anchored`. dtype, offload, lora, attention, cache: see `Running`. download: of a hub id that is not on this machine: no, ask or yes.
     """
-    knobs = Knobs(scheme, noise, clip, steps, guidance, negative, length)
+    knobs = Knobs(scheme, noise, clip, steps, guidance, negative, length, observed_noise, anchor)
+    running = Running(dtype, device, offload, lora, attention, cache)
     if not folder:
         raise InputError("no folder of a pipeline", "--set folder", "--model FOLDER")
     if download not in DOWNLOADS:
@@ -104,8 +118,6 @@ def pretrained(
         folder = str(folder_of(folder, download))
     if not is_pipeline(Path(folder)):
         raise InputError("not a diffusers pipeline: no model_index.json", folder, "its folder")
-    if dtype not in DTYPES:
-        raise InputError(f"unknown dtype '{dtype}'", "--set dtype", nearest(dtype, DTYPES))
     found = read_folder(Path(folder))
     configs = {name: found.config(name) for name in found.components}
     family = refined(found.kind, configs)
@@ -116,10 +128,10 @@ def pretrained(
     def pipe() -> Any:
         from longtake.models.pretrained.loading import load_pipeline
 
-        return load_pipeline(found, device, dtype)
+        return load_pipeline(found, running)
 
     what = Pipeline(found.path.resolve().name, family, configs, vae, pipe)
-    return _system(what, knobs, fingerprint([found.fingerprint, dtype]))
+    return _system(what, knobs, fingerprint([found.fingerprint, running.mark]))
 
 
 def wrapped(
@@ -157,6 +169,11 @@ def _system(
     family, vae, config = what.family, vae_of(what.vae), what.configs.get("vae", {})
     channels, down, stride = vae.latents(config)
     window = _window(knobs.clip or family.frames, stride, vae.causal)
+    chunked, chunk = family.shows == "history", 1  # latent frames in an index
+    if family.chunk:
+        family = dataclasses.replace(family, chunk=window)
+        past = math.ceil(family.history / window)
+        chunk, window = (window, 1 + past) if chunked else (1, 1 + past * window)
     replaces = family.observes == "none" and knobs.length == "replace"
     windowed = knobs.length in ("windows", "freenoise")
     if windowed and not (family.observes == "none" and family.windows):
@@ -170,19 +187,27 @@ def _system(
     ]
     spec = ClipSpec(
         LONGEST if windowed else window,
-        (channels, None, None),
+        (channels * chunk, None, None),
         fingerprint(settings),
         "past" if replaces else family.observes,
         begins=family.begins,
         sibling=family.sibling,
     )
-    whole = window if knobs.noise == "diffusers" else 0
-    codec = vae.spec(config, whole, fingerprint([VERSION, mark, "vae", whole]))
+    whole = max(window, chunk) if knobs.noise == "diffusers" else 0
+    inner = vae.spec(config, whole, fingerprint([VERSION, mark, "vae", whole, chunk]))
+    codec = in_chunks(inner, chunk) if chunked else inner
+    if family.shows == "sections":  # takes are a picture and whole sections
+        holds = (1 + family.chunk, family.chunk, 0 if whole else TILE_STEP)
+        codec = inner = dataclasses.replace(inner, holds=holds)
 
     def make_model() -> ClipModel:
         from longtake.codecs.pretrained import KINDS
+        from longtake.models.drift import Anchored
+        from longtake.models.pretrained.chunks import ChunkModel
         from longtake.models.pretrained.pipeline import Asking, PipelineModel
+        from longtake.models.pretrained.sections import SectionModel
         from longtake.models.pretrained.showing import Latents
+        from longtake.models.wrappers import NoiseAugmented
 
         latents = Latents(stride, down, KINDS[what.vae].outward)
         asking = Asking(
@@ -195,16 +220,25 @@ def _system(
             knobs.length == "freenoise",
             extra or {},
         )
-        return PipelineModel(what.made(), family, latents, spec, asking)
+        kinds = {"history": ChunkModel, "sections": SectionModel}
+        kind = kinds.get(family.shows, PipelineModel)
+        model: ClipModel = kind(what.made(), family, latents, spec, asking)
+        if knobs.observed_noise:
+            model = NoiseAugmented(model, knobs.observed_noise)
+        return Anchored(model, knobs.anchor) if knobs.anchor else model
 
     def make_codec() -> Codec:
-        from longtake.codecs.pretrained import KINDS, VaeCodec
+        from longtake.codecs.pretrained import KINDS, ChunkCodec, VaeCodec
 
-        return VaeCodec(what.made().vae, KINDS[what.vae], codec, whole)
+        made = VaeCodec(what.made().vae, KINDS[what.vae], inner, whole)
+        return ChunkCodec(made, chunk, codec) if chunked else made
 
-    patch = _patch(what.configs.get(family.net) or what.configs.get("transformer_2") or {})
+    net = what.configs.get(family.net) or what.configs.get("transformer_2") or {}
+    patch = 2 ** (len(net[family.halves]) - 1) if family.halves else _patch(net)
     stage = Stage(
-        _scheme(knobs.scheme, spec), {"clip": Part(spec, make_model)}, Part(codec, make_codec)
+        _scheme(knobs.scheme, spec, family),
+        {"clip": Part(spec, make_model)},
+        Part(codec, make_codec),
     )
     return System(
         what.name,
@@ -227,10 +261,11 @@ def _window(clip: int, stride: int, causal: bool) -> int:
     return (clip - 1) // stride + 1
 
 
-def _scheme(text: str, spec: ClipSpec) -> Scheme:
+def _scheme(text: str, spec: ClipSpec, family: Family) -> Scheme:
     """The scheme asked for; a chain's calls observe as little as the model needs, unless `step` is told.
 
     One latent frame holds several frames; diffusion forcing, trained on longer pasts, observes a quarter.
+    Of chunks and sections a call makes one.
     """
     if spec.window < 2 or spec.observes == "none":
         return find_scheme(text or "one-shot", spec.window)
@@ -238,6 +273,8 @@ def _scheme(text: str, spec: ClipSpec) -> Scheme:
     stated = {part.partition("=")[0] for part in knobs.split(",")}
     if name in ("autoregressive", "per-shot") and not stated & {"step", "window"}:
         step = spec.window - (max(1, spec.window // 4) if spec.observes == "past" else 1)
+        if family.chunk:
+            step = 1 if family.shows == "history" else family.chunk
         knobs = ",".join(filter(None, [knobs, f"step={step}"]))
     return find_scheme(f"{name}:{knobs}", spec.window)
 

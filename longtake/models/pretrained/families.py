@@ -17,9 +17,11 @@ from longtake.errors import InputError, nearest
 class Family:
     """A pipeline class. frames, size, fps: of the clip it was made for.
 
-    observes: as in `ClipSpec`. shows: "nothing", "image", "ends", "masked" (VACE), "conditions" (LTX)
-    or "prefix" (diffusion forcing). layout: "c s" or "s c" (channels and latent frames, in that order),
+    observes: as in `ClipSpec`. shows: "nothing", "image", "ends", "masked" (VACE), "conditions" (LTX),
+    "prefix" (diffusion forcing), "history" (Helios) or "sections" (FramePack). layout: "c s" or "s c" (channels and latent frames, in that order),
     or "packed" (tokens). net: the component that denoises; text: the key of its text width.
+    guidance: the argument that says how strong. halves: the key of a list, one longer than the network
+    halves the picture and has to halve it evenly.
     """
 
     observes: str
@@ -31,7 +33,13 @@ class Family:
     layout: str = "c s"
     net: str = "transformer"
     text: str = "text_dim"
+    guidance: str = "guidance_scale"
+    halves: str = ""
     sibling: str = ""
+    chunk: int = (
+        0  # latent frames that it makes together; of "history" they are one index of the film
+    )
+    history: int = 0  # latent frames before a chunk that it observes
     windows: bool = False  # its network takes a part of a clip as it takes a clip
     pictures: bool = False  # frames are apart: no autoencoder in time
 
@@ -41,6 +49,7 @@ _WAN = Family("none", 81, (832, 480), 16.0, sibling=_WAN_MORE, windows=True)
 _LTX = Family("none", 161, (704, 512), 25.0, layout="packed", text="caption_channels")
 _COG = Family("none", 49, (720, 480), 8.0, layout="s c", text="text_embed_dim")
 _SKY = Family("none", 97, (960, 544), 24.0, windows=True)
+_HUNYUAN = Family("none", 129, (1280, 720), 24.0, text="text_embed_dim")
 _COG_MORE = "LTXConditionPipeline or WanVACEPipeline, which observe any frames"
 
 FAMILIES: Mapping[str, Family] = {
@@ -79,6 +88,43 @@ FAMILIES: Mapping[str, Family] = {
     "SkyReelsV2DiffusionForcingPipeline": dataclasses.replace(
         _SKY, observes="past", shows="prefix", sibling=_COG_MORE
     ),
+    "HunyuanVideoPipeline": dataclasses.replace(
+        _HUNYUAN, sibling="HunyuanVideoImageToVideoPipeline, which observes the first frame"
+    ),
+    "HunyuanVideoImageToVideoPipeline": dataclasses.replace(
+        _HUNYUAN, observes="first", shows="image", begins=False, sibling=_COG_MORE
+    ),
+    "MochiPipeline": Family(
+        "none", 163, (848, 480), 30.0, text="text_embed_dim", sibling=_COG_MORE
+    ),
+    "StableVideoDiffusionPipeline": Family(
+        "first",
+        25,
+        (1024, 576),
+        7.0,
+        shows="image",
+        begins=False,
+        layout="s c",
+        net="unet",
+        guidance="max_guidance_scale",
+        halves="block_out_channels",
+        sibling=_COG_MORE,
+        pictures=True,
+    ),
+    "HeliosPipeline": Family(
+        "past", 33, (640, 384), 24.0, shows="history", sibling=_COG_MORE, chunk=9, history=19
+    ),
+    "HunyuanVideoFramepackPipeline": dataclasses.replace(
+        _HUNYUAN,
+        observes="past",
+        frames=33,
+        fps=30.0,
+        shows="sections",
+        begins=False,
+        sibling=_COG_MORE,
+        chunk=9,
+        history=19,
+    ),
     "AnimateDiffPipeline": Family(
         "none",
         16,
@@ -103,4 +149,6 @@ def refined(kind: str, configs: Mapping[str, Mapping[str, Any]]) -> Family:
     if kind == "WanImageToVideoPipeline" and net.get("pos_embed_seq_len"):
         sibling = "WanVACEPipeline, which observes any frames"
         family = dataclasses.replace(family, observes="ends", shows="ends", sibling=sibling)
+    if kind == "StableVideoDiffusionPipeline":
+        family = dataclasses.replace(family, frames=int(net.get("num_frames", family.frames)))
     return family

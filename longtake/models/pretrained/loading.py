@@ -9,12 +9,11 @@ import torch
 
 from longtake.errors import InputError, LongtakeError
 from longtake.models.pretrained.folder import HINT, Folder
+from longtake.models.pretrained.running import Running
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
-
-def load_pipeline(folder: Folder, device: str, dtype: str) -> Any:
-    """The pipeline on `device`, safetensors only, from local files only.
+def load_pipeline(folder: Folder, running: Running) -> Any:
+    """The pipeline ready to run, safetensors only, from local files only.
 
     InputError for a class this diffusers lacks, for weights of another shape, and for weights that
     are not there (diffusers would fill those with chance).
@@ -33,13 +32,13 @@ def load_pipeline(folder: Folder, device: str, dtype: str) -> Any:
     try:
         pipe = kind.from_pretrained(
             str(folder.path),
-            torch_dtype=DTYPES[dtype],
+            dtype=getattr(torch, running.dtype),
             local_files_only=True,
             use_safetensors=True,
             trust_remote_code=False,
         )
         _check_whole(pipe, folder)
-        return pipe.to(device)
+        return running.prepare(pipe)
     except (LongtakeError, MemoryError):
         raise
     except Exception as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -68,6 +69,7 @@ class PipelineModel:
         self.spec, self.asking = spec, asking
         self.stride, self.down = latents.stride, latents.down
         self._encoded: dict[str, Tensor] = {}
+        self._takes = inspect.signature(pipe.__call__).parameters
         pipe.set_progress_bar_config(disable=True)
         _keep_prompts(pipe)
         if family.shows == "ends":
@@ -84,7 +86,7 @@ class PipelineModel:
         placed = self._place(request)
         film = torch.cat([self._film(request, placed, sample) for sample in request.samples])
         place = {index: n for n, index in enumerate(placed.at)}
-        anchor = _anchor(request)
+        anchor = anchor_of(request)
         carry = {} if anchor is None else {ANCHOR: anchor}
         if placed.exact:  # the pipeline's film shows a given picture as the pipeline drew it
             drawn = [one.place for one in placed.seen]
@@ -97,10 +99,10 @@ class PipelineModel:
         if not placed.seen and not self.spec.begins:
             raise FitError("the pipeline has to start from a picture", "sample", "--image FILE")
         shown = () if self.asking.replaces else placed.seen
-        anchor = _anchor(request)
+        anchor = anchor_of(request)
         handed = hand_over(self.family.shows, shown, layout, self.pipe, anchor)
         noise = None if placed.exact else self._noise(request, placed, sample)
-        start = self._start(noise, placed, layout)
+        start, guided = self._start(noise, placed, layout), self.asking.guidance
         arguments = {
             **handed.arguments,
             **self._said(request),
@@ -109,12 +111,14 @@ class PipelineModel:
             "num_frames": layout.frames,
             "generator": self._generator(request, placed, sample),
             "output_type": "latent",
-            "return_dict": False,
             **({} if self.asking.steps is None else {"num_inference_steps": self.asking.steps}),
-            **({} if self.asking.guidance is None else {"guidance_scale": self.asking.guidance}),
+            **({} if guided is None else {self.family.guidance: guided}),
             **start.arguments,
             **self.asking.extra,
         }
+        last: dict[str, Any] = {}
+        if self._begins_late:
+            arguments["callback_on_step_end"] = lambda pipe, step, time, now: last.update(now) or {}
         if self.asking.replaces and placed.seen:
             assert noise is not None
             arguments["callback_on_step_end"] = self._replacing(placed, noise, layout)
@@ -123,8 +127,8 @@ class PipelineModel:
             start.prepared(),
             self._windowed(),
         ):
-            made = self.pipe(**arguments)[0]
-        made = self._unlaid(made, layout)[:, :, -len(placed.at) :]
+            film = self.pipe(**arguments).frames
+        made = self._unlaid(last.get("latents", film), layout)[:, :, -len(placed.at) :]
         return made.transpose(1, 2).float().cpu()
 
     def _place(self, request: ClipRequest) -> Placed:
@@ -172,7 +176,7 @@ class PipelineModel:
 
     def _said(self, request: ClipRequest) -> dict[str, Any]:
         """The prompt that most of the targets hear, or empty embeddings where nothing reads words."""
-        if "prompt_embeds" in self.asking.extra:
+        if "prompt_embeds" in self.asking.extra or "prompt" not in self._takes:
             return {}
         if getattr(self.pipe, "text_encoder", None) is None:
             return self._wordless()
@@ -188,19 +192,19 @@ class PipelineModel:
     def _wordless(self) -> dict[str, Any]:
         net = getattr(self.pipe, self.family.net, None) or self.pipe.transformer_2
         width, words = net.config[self.family.text], net.config.get("max_text_seq_length", 16)
-        nothing = torch.zeros(1, words, width, dtype=net.dtype, device=self.pipe._execution_device)
-        said = {"prompt_embeds": nothing, "negative_prompt_embeds": nothing.clone()}
-        if self.family.layout == "packed":
-            mask = torch.ones(1, words, dtype=torch.bool, device=nothing.device)
-            said |= {"prompt_attention_mask": mask, "negative_prompt_attention_mask": mask}
-        return said
+        like = {"dtype": net.dtype, "device": self.pipe._execution_device}
+        nothing, mask = torch.zeros(1, words, width, **like), torch.ones(1, words, **like).bool()
+        pooled = torch.zeros(1, net.config.get("pooled_projection_dim") or 0, **like)
+        said = {"prompt_embeds": nothing, "prompt_attention_mask": mask}
+        said |= {"pooled_prompt_embeds": pooled}
+        said |= {f"negative_{name}": value.clone() for name, value in said.items()}
+        return {name: value for name, value in said.items() if name in self._takes}
 
     def _generator(self, request: ClipRequest, placed: Placed, sample: int) -> torch.Generator:
         """The seed itself for a call a user would make; else one that belongs to the call's first target."""
         seed = request.noise.seed + sample
         if not placed.exact:
-            text = f"{request.noise.seed}/{sample}/{placed.at[placed.targets[0]]}/call".encode()
-            seed = int.from_bytes(hashlib.sha256(text).digest()[:7], "big")
+            seed = seed_of(request, sample, placed.at[placed.targets[0]])
         return torch.Generator().manual_seed(seed)
 
     def _noise(self, request: ClipRequest, placed: Placed, sample: int) -> Tensor:
@@ -243,6 +247,12 @@ class PipelineModel:
             unpacked: Tensor = self.pipe._unpack_latents(latents, s, h, w, size, slow)
             return unpacked
         return latents.transpose(1, 2) if self.family.layout == "s c" else latents
+
+    @property
+    def _begins_late(self) -> bool:
+        """Whether its films lack the latent frame of the picture that they begin with (HunyuanVideo)."""
+        net = getattr(self.pipe, "transformer", None)
+        return net is not None and net.config.get("image_condition_type") == "latent_concat"
 
     @property
     def _patches(self) -> tuple[int, int]:
@@ -353,6 +363,8 @@ def noised(scheduler: Any, clean: Tensor, noise: Tensor, step: int) -> Tensor:
     if step >= len(scheduler.timesteps):
         return clean
     time = scheduler.timesteps[step : step + 1]
+    if scheduler.config.get("invert_sigmas"):  # Mochi's: sigma is how clean a frame is
+        clean, noise = noise, clean
     add = getattr(scheduler, "scale_noise", None)
     mixed: Tensor = (
         add(clean, time, noise) if add is not None else scheduler.add_noise(clean, noise, time)
@@ -360,13 +372,23 @@ def noised(scheduler: Any, clean: Tensor, noise: Tensor, step: int) -> Tensor:
     return mixed
 
 
-def _anchor(request: ClipRequest) -> Tensor | None:
+def seed_of(request: ClipRequest, sample: int, index: int) -> int:
+    """The seed of a pipeline's generator in a call that begins with an index."""
+    text = f"{request.noise.seed}/{sample}/{index}/call".encode()
+    return int.from_bytes(hashlib.sha256(text).digest()[:7], "big")
+
+
+def anchor_of(request: ClipRequest) -> Tensor | None:
     """The picture that the take began with, if one was given."""
     if request.observed is None:
         return None
     carry = request.observed.carry
     stills = sorted(name for name in carry if name.startswith(STILL))
     return carry[stills[0]] if stills else carry.get(ANCHOR)
+
+
+# what says the same if it reads the same
+_TOLD = (str, int, float, dict, list, tuple, torch.device, torch.dtype, type(None))
 
 
 def _keep_prompts(pipe: Any) -> None:
@@ -377,7 +399,7 @@ def _keep_prompts(pipe: Any) -> None:
     kept: OrderedDict[str, Any] = OrderedDict()
 
     def remembering(*args: Any, **kwargs: Any) -> Any:
-        if any(isinstance(value, Tensor) for value in (*args, *kwargs.values())):
+        if not all(isinstance(value, _TOLD) for value in (*args, *kwargs.values())):
             return encode(*args, **kwargs)
         key = repr((args, sorted(kwargs.items())))
         if key not in kept:

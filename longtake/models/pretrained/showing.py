@@ -197,6 +197,8 @@ def answering(
         fill = left.pop(0) if left else {}
         if not fill:
             return encode(x, *args, **kwargs)
+        if x.ndim == 4:  # a picture
+            return _Answer(_raw(fill[0], x)[:, :, 0])
         count = (x.shape[2] - 1) // latents.stride + 1
         if set(fill) == set(range(count)):
             return _Answer(torch.cat([_raw(fill[n], x) for n in range(count)], dim=2))
