@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from longtake import __version__
 from longtake.brief import Brief, Options, is_endless, job_of, read_brief, used_files
+from longtake.brief.drafts import draft_of
 from longtake.brief.notes import asked_of, remembered
 from longtake.brief.redo import check_redo
 from longtake.brief.systems import load_system, make_system
@@ -157,7 +158,7 @@ def stream(
         return (item for item in _rendered(order) if not _is_frames(item))
     used, endless = used_files(brief, options), is_endless(brief, options)
     check_places(out, audio=audio, sheet=sheet, used=used, endless=endless)
-    folder = run_folder(out, run)
+    folder = run_folder(out, run, draft_of(options))
     order = order_of(brief, options, run=folder, executor=executor, film=out)
     return written(order, out, audio, sheet)
 
@@ -226,6 +227,7 @@ def order_of(
         "settings": dict(options.get("settings", {})),
         "scheme": options.get("scheme", ""),
         "device": options.get("device", ""),
+        "draft": bool(options.get("draft")),
     }
     if isinstance(model, System) and not executor.startswith(("serial", "batched")):
         what = "a System in hand cannot be sent to other processes"
@@ -240,9 +242,11 @@ def order_of(
 
 
 def run_folder(
-    out: str | os.PathLike[str], run: str | os.PathLike[str] | None = None
+    out: str | os.PathLike[str],
+    run: str | os.PathLike[str] | None = None,
+    draft: str | None = None,
 ) -> Path | str | None:
-    """Where finished steps live: as told, or beside the film, and never in the film's place.
+    """Where finished steps live: as told, or beside the film or its draft, and never in the film's place.
 
     A text: by URL. None: in memory, for a film on stdout has nothing beside it.
     """
@@ -255,9 +259,11 @@ def run_folder(
         if local is None:
             return run
         run = local
-    if os.fspath(out) == STDOUT:
+    if os.fspath(out) == STDOUT and draft is None:
         return None if run is None else Path(run)
-    folder = Path(run) if run is not None else place.with_name(f"{place.stem or place.name}.run")
+    beside = place if draft is None else Path(draft)
+    own = beside.with_name(f"{beside.stem or beside.name}.run")
+    folder = own if run is None else Path(run)
     films = {os.path.realpath(p) for p in (place, segments_of(place), manifest_path(place))}
     if films & {os.path.realpath(folder), *map(os.path.realpath, folder.parents)}:
         what, hint = "finished steps would lie where the film goes", f"--run {place.stem}.run"

@@ -97,11 +97,13 @@ class Stage:
                 raise FitError(told, f"role {role}", f"codes={self.codec.spec.codes}")
 
     def model(self, role: str) -> ModelPart:
-        """The model of a role; a single model serves every role."""
+        """The model of a role; a single model, or else that of `clip`, serves every other role."""
         if role in self.models:
             return self.models[role]
         if len(self.models) == 1:
             return next(iter(self.models.values()))
+        if "clip" in self.models:
+            return self.models["clip"]
         raise FitError(f"no model for role '{role}'", "Stage", nearest(role, self.models))
 
 

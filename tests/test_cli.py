@@ -149,8 +149,6 @@ def test_an_edited_shot_renders_its_take_again_and_no_other() -> None:
         ((*GENERATE, "--set", "windw=3"), "unknown knob 'windw' (--set); try window"),
         ((*GENERATE, "--set", "window"), "'window' turns no knob (--set); try --set KNOB=VALUE"),
         ((*GENERATE, "--image", "no.png"), "no such file (no.png); try"),
-        ((*GENERATE, "--from-draft", "x"), "'--from-draft' is not part of this version (longtake)"),
-        ((*GENERATE, "--draft"), "'--draft' is not part of this version (longtake); try"),
         ((*GENERATE, "--sheet", "s.jpg"), "a contact sheet is a PNG (--sheet s.jpg); try s.png"),
         ((*GENERATE, "--out", ""), "an empty value (--out); try film.mp4"),
         (("generate", "no.toml"), "no such storyboard (no.toml); try"),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from longtake import recipes
+from longtake.brief.drafts import drafted
 from longtake.errors import InputError, LongtakeError, nearest
 from longtake.models.pretrained.folder import is_pipeline
 from longtake.models.pretrained.hub import is_hub_id
@@ -138,8 +139,10 @@ def _check_device(device: str, known: Mapping[str, Any] | None) -> bool:
 
 
 def make_system(options: Mapping[str, Any]) -> System:
-    """As `load_system`, from one picklable mapping: what worker processes call."""
-    return load_system(**options)
+    """As `load_system`, from one picklable mapping: what worker processes call. `draft`: for drafts."""
+    asked = {name: value for name, value in options.items() if name != "draft"}
+    system = load_system(**asked)
+    return drafted(system) if options.get("draft") else system
 
 
 @dataclasses.dataclass(frozen=True)

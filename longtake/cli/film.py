@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 import signal
 import sys
@@ -15,9 +14,10 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from longtake.brief import Options, is_endless, job_of, read_brief, used_files
+from longtake.brief.drafts import draft_of
 from longtake.brief.notes import remembered
 from longtake.cli import plans
-from longtake.cli.base import Voice, absent, resumable, verb
+from longtake.cli.base import Voice, resumable, verb
 from longtake.cli.runs import remember
 from longtake.engine.events import Done
 from longtake.engine.executors import check_executor
@@ -63,34 +63,28 @@ FILM_OPTIONS = (
     ("--redo", "A-B", "Make these seconds of a finished film again; all else stays to the bit."),
     ("--takes", "N", "So many takes of that stretch; the best by its scores is chosen. [1]"),
     ("--take", "K", "The take to see, whatever the scores say; 0: what was there before."),
+    ("--from-draft", "FILE", "The film whose draft this is: it keeps the keyframes."),
     ("--strength", "0..1", "Re-render the one --video; how far from it the film may go."),
 )
-LATER = ("--from-draft",)
+DRAFT_OUT = "film.draft.mp4"
 
 
 def film_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options that `generate` and `plan` share, as keyword arguments of text."""
-    later = [click.option(name, metavar="..", hidden=True) for name in LATER]
-    later.append(click.option("--draft", is_flag=True, hidden=True))
     several = [
+        click.option("--draft", is_flag=True, help=_DRAFT),
         click.option("--image", "images", multiple=True, metavar="[TIME=]FILE", help=_IMAGE),
         click.option("--video", "videos", multiple=True, metavar="[TIME=]FILE", help=_VIDEO),
         click.option("--set", "sets", multiple=True, metavar="KNOB=VALUE", help=_SET),
     ]
     single = [click.option(name, metavar=m, help=text) for name, m, text in FILM_OPTIONS]
 
-    @functools.wraps(function)
-    def checked(*args: Any, **values: Any) -> Any:
-        for name in (*LATER, "--draft"):
-            if values.pop(name.lstrip("-").replace("-", "_")):
-                absent(f"'{name}'", "another --seed, or an edited storyboard")
-        return function(*args, **values)
-
-    for option in reversed([*single, *several, *later]):
-        checked = option(checked)
-    return checked
+    for option in reversed([*single, *several]):
+        function = option(function)
+    return function
 
 
+_DRAFT = f"A quick pass: keyframes, and blends of them between. [{DRAFT_OUT}]"
 _IMAGE = "A picture pinned at TIME seconds or at the `end`; at the beginning without TIME."
 _VIDEO = "A video pinned there: one is continued, several are linked."
 _SET = "Turn a knob of the model's recipe; `longtake systems NAME` lists them."
@@ -210,7 +204,7 @@ def _budget(name: str, options: Options, voice: Voice) -> None:
 def options_of(values: dict[str, Any]) -> Options:
     """What `job_of` wants to know, without what was not said."""
     told = ("model", "scheme", "seconds", "frames", "fps", "size", "seed", "device")
-    names = (*told, "strength", "repair", "redo", "takes", "take")
+    names = (*told, "strength", "repair", "redo", "takes", "take", "from_draft")
     found: dict[str, Any] = {name: values[name] for name in names if values.get(name) is not None}
     for name in ("model", "scheme", "device"):
         if not found.get(name, "-").strip():
@@ -221,13 +215,15 @@ def options_of(values: dict[str, Any]) -> Options:
         settings["noise"] = values["noise"]
     if settings:
         found["settings"] = settings
+    if values.get("draft"):
+        found["draft"] = True
     return cast(Options, found)
 
 
 def places_of(values: dict[str, Any]) -> dict[str, Any]:
     """Where things go and who computes."""
     names = ("out", "run", "executor", "audio", "sheet")
-    defaults = {"out": OUT, "executor": "serial"}
+    defaults = {"out": DRAFT_OUT if values.get("draft") else OUT, "executor": "serial"}
     for name in names:
         if values[name] is not None and not values[name].strip():
             raise InputError("an empty value", f"--{name}", defaults.get(name, "a path"))
@@ -244,7 +240,7 @@ def _checked_folder(place: dict[str, Any], brief: str, options: Options) -> Path
     out, sound, sheet = place["out"], place["audio"], place["sheet"]
     used, endless = used_files(brief, options), is_endless(brief, options)
     api.check_places(out, audio=sound, sheet=sheet, used=used, endless=endless)
-    return api.run_folder(out, place["run"])
+    return api.run_folder(out, place["run"], draft_of(options))
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +22,9 @@ from longtake.steps import Indices
 if TYPE_CHECKING:
     from torch import Tensor
 
-# bytes of clips kept in memory: more than a few calls observe, of models that fit this machine.
-# Others come back from the store when they are read; a film of 90 minutes holds no more than a short one
-BUDGET = 16 << 20
+# bytes of clips kept in memory, and one at least; others come back from the store when they are read,
+# which is nothing beside a call of a model whose clips are so large
+BUDGET = 4 << 20
 
 STILL = "still"  # name under which a given picture's pixels are carried, with its index after it
 REDRAWN = (
@@ -54,6 +54,9 @@ class Desk:
         self._settled = settled(job, store)
         self._keys = Keys(job, self._settled)
         self._critic = Critic(job)
+        calls = job.calls if job.frames is not None else ()
+        self._readers = Counter(number for call in calls for number in call.needs)
+        self._judged: dict[int, str] = {}  # keys of calls that others will be judged by
         self._tried: dict[int, list[Attempt]] = {}
         self._faults: dict[int, str] = {}
         self.verdicts: dict[int, Verdict] = {}  # of the calls that make a stretch again
@@ -89,7 +92,7 @@ class Desk:
         # the same take of a stretch is another step, or none yet, once it lies upon other redos
         if before != key.key and (before is not None or order.call.view is not None):
             self._record(order, None, verdict)
-        self._heed(order.call, verdict)
+        self._heed(order, verdict)
         return True
 
     def turned_down(self, order: Order) -> tuple[Order, str]:
@@ -151,7 +154,7 @@ class Desk:
         self.store.put(order.key.key, made.clip)
         self._lay(order.key.key, made.clip)
         self._note_redrawn(order, made.clip)
-        self._heed(order.call, made.verdict)
+        self._heed(order, made.verdict)
         return order, ""
 
     def _again(self, order: Order) -> Order:
@@ -180,8 +183,15 @@ class Desk:
         unsettled = order.key.first.key not in self._settled
         return self.job.repair == "repair" and bool(verdict.why) and unsettled
 
-    def _heed(self, call: Call, verdict: Verdict) -> None:
-        """Keeps what others will ask about a clip that is now stored."""
+    def _heed(self, order: Order, verdict: Verdict) -> None:
+        """Keeps what others will ask about a clip that is now stored, and no more of what only it asked."""
+        call = order.call
+        if self.job.frames is not None:
+            self._judged[call.number] = order.key.key
+            self._readers.subtract(call.needs)
+            for number in (call.number, *call.needs):
+                if not self._readers[number] and number in self._judged:
+                    self._critic.forget(self._judged.pop(number))
         if verdict.why:
             self._faults[call.number] = verdict.why
         if call.view is not None:
