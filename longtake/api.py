@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from longtake.clip import ClipSpec
     from longtake.engine.events import Event
     from longtake.engine.executors import Executor
+    from longtake.engine.job import Call
     from longtake.metrics.scores import Score
 
 _SHEET = 24  # frames on a contact sheet
@@ -356,6 +358,26 @@ def check_fit(job: Job) -> None:
         if call.step.choose is not None and stage.select is None:
             what = "an adaptive scheme in a stage that cannot select"
             raise FitError(what, f"step {call.number}", "--scheme long-range")
+        _check_observed(call, stage.model(call.step.role).spec)
+
+
+def _check_observed(call: Call, spec: ClipSpec) -> None:
+    """Refuses a step that shows a model what it cannot observe."""
+    from longtake.schemes import SCHEMES
+    from longtake.schemes.fit import OBSERVES, misfit, serving
+
+    why = misfit(call.step, spec.observes, spec.begins)
+    if not why:
+        return
+    where = f"step {call.number}"
+    if not call.step.observed:
+        raise FitError(
+            f"{why}: the model observes {OBSERVES[spec.observes]}", where, "--image FILE"
+        )
+    able = serving(dict(SCHEMES), spec.observes, spec.window, spec.begins)
+    more = f"; more with {spec.sibling}" if spec.sibling else ""
+    what = f"the model observes {OBSERVES[spec.observes]}, and {why}"
+    raise FitError(what, where, f"--scheme {', '.join(able) or 'one-shot'}{more}")
 
 
 def _check_parts(job: Job) -> None:

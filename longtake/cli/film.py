@@ -29,12 +29,21 @@ if TYPE_CHECKING:
 
 OUT = "film.mp4"
 FILM_OPTIONS = (
-    ("--model", "NAME|FILE.py:FUNC|FOLDER", "What makes the clips; the built-in model if absent."),
+    (
+        "--model",
+        "NAME|FILE.py:FUNC|FOLDER|HUB_ID",
+        "What makes the clips; the built-in model if absent.",
+    ),
     ("--scheme", "NAME[:KNOB=VALUE,..]", "How the film is cut into calls of the model."),
     ("--seconds", "S", "Length; 60 if neither the brief nor --frames says it; inf: without end."),
     ("--frames", "N", "Length in frames, exactly."),
     ("--fps", "F", "Frames a second; the model's own rate if absent."),
     ("--size", "WxH", "Width and height, 16 to 4096 each; the model's own size if absent."),
+    (
+        "--noise",
+        "KIND",
+        "Of a pretrained pipeline: own, which belongs to a frame, or diffusers. [own]",
+    ),
     ("--seed", "N", "What chance starts from; 0 if absent. The same seed gives the same film."),
     (
         "--out",
@@ -107,6 +116,7 @@ def generate(voice: Voice, brief: str, **values: Any) -> None:
     """
     from longtake import api
     from longtake.cli.progress import summary, told
+    from longtake.cli.train import train_at_first_use
 
     options, place = options_of(values), places_of(values)
     out = place["out"]
@@ -115,6 +125,7 @@ def generate(voice: Voice, brief: str, **values: Any) -> None:
     folder = _checked_folder(place, brief, options)
     if folder is not None:
         resumable()
+    train_at_first_use(options.get("model", ""), options.get("settings", {}), voice)
     with _all_to_stderr(out):
         order = api.order_of(brief, options, run=folder, executor=place["executor"], film=out)
     _announce(order.job, voice)
@@ -135,20 +146,31 @@ def generate(voice: Voice, brief: str, **values: Any) -> None:
     (
         "longtake plan 'a calm sea at dawn' --seconds 60 --out sea.mp4",
         "longtake plan --scheme hierarchy:window=20,step=10 --frames 1000 --given 0-35 --json",
+        "longtake plan --train skies --size 128x128",
     ),
     short_help="Say what a film would take; run nothing.",
 )
 @click.argument("brief", required=False)
 @click.option("--given", metavar="A-B,..", help="Without BRIEF: indices that are there already.")
+@click.option("--train", metavar="NAME", help="Instead: what training this system would take.")
 @film_options
-def plan(voice: Voice, brief: str | None, given: str | None, **values: Any) -> None:
+def plan(
+    voice: Voice, brief: str | None, given: str | None, train: str | None, **values: Any
+) -> None:
     """Say what a film would take: steps, waves, what is cached, why, time and memory. Runs nothing.
 
-    Without BRIEF, a --scheme and --frames are planned without any model.
+    Without BRIEF, a --scheme and --frames are planned without any model. With --train, a step of
+    training is measured: parameters, places a frame, memory, seconds.
     """
     from longtake import api
 
     options = options_of(values)
+    if train is not None:
+        if brief is not None or given is not None:
+            what = "--train goes without a brief and --given"
+            raise InputError(what, "longtake plan", f"longtake plan --train {train}")
+        _budget(train, options, voice)
+        return
     if brief is None:
         plans.show(plans.scheme_lines(options, given or ""), voice, "")
         return
@@ -168,6 +190,23 @@ def plan(voice: Voice, brief: str | None, given: str | None, **values: Any) -> N
     plans.show_job(job, folder, voice)
 
 
+def _budget(name: str, options: Options, voice: Voice) -> None:
+    """What training a system would take."""
+    from longtake.brief.systems import make_system
+    from longtake.cli.budget import budget_lines, show_budget
+    from longtake.prompts.storyboard import read_size
+
+    extra = next((key for key in options if key not in ("size", "settings", "scheme")), None)
+    if extra is not None:
+        hint = "--size, --scheme, --set"
+        raise InputError(f"--{extra.rstrip('s')} goes without --train", "longtake plan", hint)
+    told = {key: options[key] for key in ("settings", "scheme") if key in options}
+    system = make_system({"model": name, **told})
+    size = read_size(options.get("size") or system.size)
+    lines = budget_lines(system, size)
+    show_budget(lines, voice, f"training {system.name} at {size[0]}x{size[1]}")
+
+
 def options_of(values: dict[str, Any]) -> Options:
     """What `job_of` wants to know, without what was not said."""
     told = ("model", "scheme", "seconds", "frames", "fps", "size", "seed", "device")
@@ -178,6 +217,8 @@ def options_of(values: dict[str, Any]) -> Options:
             raise InputError("an empty value", f"--{name}", f"no --{name}: there is one by itself")
     found |= {name: tuple(values[name]) for name in ("images", "videos") if values[name]}
     settings = dict(_pair(text) for text in values["sets"])
+    if values.get("noise") is not None:
+        settings["noise"] = values["noise"]
     if settings:
         found["settings"] = settings
     return cast(Options, found)

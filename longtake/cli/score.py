@@ -16,6 +16,7 @@ from longtake.errors import ClaimError, InputError, nearest
 
 if TYPE_CHECKING:
     from longtake.cli.report import Shown
+    from longtake.controls import Shot
     from longtake.metrics import Film, Findings
     from longtake.metrics.watching import Watch
 
@@ -43,6 +44,8 @@ Values = dict[str, list[tuple[str, float]]]  # by metric, of every film under it
 @click.option(
     "--features", metavar="NAME[=FILE]", default="", help="What fvd and kvd look through."
 )
+@click.option("--prompt", metavar="TEXT", help="What a film should show: agreement, clipsim.")
+@click.option("--storyboard", metavar="FILE.toml", help="The same, shot by shot; shot-changes.")
 @click.option("--protocol", metavar="TITLE", help="VIDEOS as one set, against --reference.")
 @click.option("--report", metavar="FILE.html", type=click.Path(path_type=Path), help="Also a page.")
 @click.option("--fail-if", "bounds", multiple=True, metavar="NAME>VALUE", help="Exit 1 if so.")
@@ -53,6 +56,8 @@ def score(
     lists: tuple[str, ...],
     singles: tuple[str, ...],
     features: str,
+    prompt: str | None,
+    storyboard: str | None,
     protocol: str | None,
     report: Path | None,
     bounds: tuple[str, ...],
@@ -76,17 +81,31 @@ def score(
         return
     if report is not None:
         _check_report(report, videos)
+    shots = _shots(prompt, storyboard)
     found, shown = _measured(
-        voice, videos, reference, metrics, features, limits, report is not None
+        voice, videos, reference, metrics, features, shots, limits, report is not None
     )
     if report is not None:
         from longtake.cli.report import page
 
         words = ["longtake", "score", *videos, *_words("--reference", reference)]
         words += [*_words("--metrics", ",".join(metrics)), *_words("--features", features)]
+        words += [*_words("--prompt", prompt), *_words("--storyboard", storyboard)]
         _write(report, page(shown, shlex.join([*words, "--report", str(report)]), __version__))
         voice.note(f"the report is in {report}")
     _hold(found, limits)
+
+
+def _shots(prompt: str | None, storyboard: str | None) -> tuple[Shot, ...]:
+    """What the films were asked to show."""
+    from longtake.controls import Shot
+    from longtake.prompts.storyboard import read_storyboard
+
+    if prompt is not None and storyboard is not None:
+        raise InputError("a prompt and a storyboard", "--prompt", "one of them")
+    if prompt is not None:
+        return (Shot(prompt, float("inf")),)
+    return read_storyboard(storyboard).shots if storyboard is not None else ()
 
 
 def _words(option: str, value: str | None) -> list[str]:
@@ -126,12 +145,13 @@ def _measured(
     reference: str | None,
     metrics: list[str],
     features: str,
+    shots: tuple[Shot, ...],
     limits: list[Bound],
     paged: bool,
 ) -> tuple[Values, list[Shown]]:
     """Every film's scores, told as they come: values by metric, and what a page shows."""
     from longtake.metrics import examine
-    from longtake.metrics.shelf import film_of, usual
+    from longtake.metrics.shelf import film_of, told, usual
     from longtake.metrics.watching import Watch
 
     names = metrics or usual(reference)
@@ -139,6 +159,7 @@ def _measured(
         if name not in names:
             raise InputError(f"no score '{name}'", "--fail-if", nearest(name, names))
     films = [dataclasses.replace(film_of(video), features=features) for video in videos]
+    films = [dataclasses.replace(film, shots=told(shots, film.fps)) for film in films]
     found: Values = {name: [] for name in names}
     shown = []
     for video, film in zip(videos, films, strict=True):
