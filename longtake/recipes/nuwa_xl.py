@@ -129,7 +129,7 @@ def learn(lab: Lab, arm: str, spacings: Sequence[int]) -> Iterator[Any]:
 
     from longtake.models.diffusion import Scene, flow_loss
 
-    takes, net = lab.takes("script", 96, FRAMES + 56, **PLAY), network()
+    takes, net = lab.takes("script", 48, FRAMES + 56, **PLAY), network()
     text = prompts(takes.truth)
 
     def batch(step: int) -> Scene:
