@@ -80,6 +80,7 @@ class Lab:
         world: str,
         count: int,
         frames: int,
+        /,  # worlds have knobs of these names
         *,
         use: str = "train",
         kind: str = "kl",

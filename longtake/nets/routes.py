@@ -253,9 +253,7 @@ class Trajectory(Route):
     def forward(self, given: Given) -> Given:
         b, t, _, h, w = given.clean.shape
         flags = given.told.observed
-        first = flags.argmax(1)  # the first of the largest
-        start = given.clean[torch.arange(b, device=first.device), first][:, None]
-        moved = self.flow(start.expand_as(given.clean).flatten(0, 1), given.clean.flatten(0, 1))
+        moved = self.flow(self.origins(given).flatten(0, 1), given.clean.flatten(0, 1))
         moved = moved.unflatten(0, (b, t)) * given.flags
         small = F.adaptive_avg_pool2d(moved.flatten(0, 1), self.grid).flatten(2).transpose(1, 2)
         rows = torch.cat(
@@ -263,6 +261,19 @@ class Trajectory(Route):
         )
         tokens = (self.read(rows) + self.place).flatten(1, 2)
         return given.join(moved).mention(tokens[:, None].expand(-1, t, -1, -1))
+
+    def origins(self, given: Given) -> Tensor:
+        """Whence each frame's motion is counted, (b, t, c, h, w)."""
+        first = given.told.observed.argmax(1)  # the first of the largest
+        start = given.clean[torch.arange(len(first), device=first.device), first]
+        return start[:, None].expand_as(given.clean)
+
+
+class Trend(Trajectory):
+    """Motion from each observed frame to the next one."""
+
+    def origins(self, given: Given) -> Tensor:
+        return torch.cat([given.clean[:, :1], given.clean[:, :-1]], 1)
 
 
 def displacement(a: Tensor, b: Tensor, reach: int = 3, sharpness: float = 20.0) -> Tensor:
