@@ -142,6 +142,47 @@ def shards(voice: Voice, spec: str, each: str, out: str) -> None:
     voice.say(f"shards:{out}: {clips} clips in {count} shards, {clock(seconds)}")
 
 
+@verb(
+    "supplement",
+    (
+        "longtake data supplement folder:videos --out more",
+        "longtake data supplement stills:photos --captions given --out more",
+    ),
+)
+@click.argument("spec")
+@click.option("--out", required=True, metavar="DIR", help="Where clips, films and the report go.")
+@click.option(
+    "--shots", default="histograms", metavar="NAME", help="histograms, transnet, or whole clips."
+)
+@click.option(
+    "--captions", default="given", metavar="NAME", help="given, truth (of a world), or rules."
+)
+@click.option("--least", default="8", metavar="N", help="Frames of a clip, at least. [8]")
+@click.option("--most", default="600", metavar="N", help="Frames of a clip, at most. [600]")
+def supplement(voice: Voice, spec: str, out: str, shots: str, captions: str, **values: str) -> None:
+    """Cut the clips of SPEC into shots, drop poor ones and duplicates, caption and join the rest.
+
+    What comes out is `clips:DIR`, a dataset; run it again to go on.
+    """
+    from longtake.datasets.captions import find_captioner
+    from longtake.datasets.shots import find_cuts
+    from longtake.datasets.supplement import Supplement
+
+    layout = _opened(spec)
+    least, most = _whole(values["least"], "--least"), _whole(values["most"], "--most")
+    chosen = Supplement(find_cuts(shots), find_captioner(captions, layout), least=least, most=most)
+    resumable()
+    for event in chosen.run(layout, Path(out)):
+        voice.line(event)
+        if event["event"] == "done":
+            let_go = ", ".join(f"{count} {why}" for why, count in event["dropped"].items())
+            voice.say(
+                f"clips:{out}: {event['clips']} clips and {event['films']} films of"
+                f" {event['sources']} sources, {event['shots']} shots"
+                + (f"; dropped: {let_go}" if let_go else "")
+            )
+
+
 def _opened(spec: str) -> Layout:
     """The dataset of a spec; InputError if there is nothing usable in it."""
     from longtake.datasets import open_spec

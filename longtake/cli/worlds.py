@@ -21,7 +21,7 @@ from longtake.brief.numbers import read_fps, read_frames, read_seed
 from longtake.cli.base import Verbs, Voice, verb
 from longtake.cli.lawful import check, read_settings
 from longtake.cli.progress import clock
-from longtake.cli.sets import is_spec, miniature, preview_set, sets, shards
+from longtake.cli.sets import is_spec, miniature, preview_set, sets, shards, supplement
 from longtake.controls import Shot, Storyboard
 from longtake.errors import InputError
 from longtake.prompts.storyboard import read_size, read_storyboard
@@ -327,3 +327,4 @@ data.add_command(check)
 data.add_command(sets)
 data.add_command(miniature)
 data.add_command(shards)
+data.add_command(supplement)

@@ -47,6 +47,7 @@ SOURCES: Mapping[str, str] = {  # the user's own clips
     "hdf5": "longtake.datasets.hdf5:Hdf5",
     "hub": "longtake.datasets.hub:Hub",
     "shards": "longtake.datasets.shards:Shards",
+    "stills": "longtake.datasets.stills:Stills",
     "zip": "longtake.datasets.zips:Zip",
 }
 _KINDS = {**DATASETS, **SOURCES}

@@ -21,25 +21,28 @@ from av.video.stream import VideoStream
 from torch import Tensor
 
 from longtake.errors import InputError
+from longtake.video.fitting import upright
 from longtake.video.geometry import check_fit, check_size
 from longtake.video.opening import (
     FALLBACK_FPS,
     check_whole,
     decoded,
     decoding,
+    display_turn,
     opened,
     opened_bytes,
     pixel_aspect,
     rate_of,
 )
 from longtake.video.pictures import read_image
-from longtake.video.reading import show_frame
+from longtake.video.reading import rgb_of
 from longtake.video.stills import picture_size
 
 _INVISIBLE = {"vp8"}  # codecs whose packets may hold a frame that is never shown
 PLAIN = Interpolation.BILINEAR
 """How colours at half resolution are spread in clips to learn from: PyAV's own way, several times
 faster than that of films (`reading.SCALING`)."""
+_TOGETHER = 4_000_000  # pixels converted together
 _NEAR = 24  # frames that are sooner decoded than sought past
 
 Opened = AbstractContextManager[tuple[InputContainer, VideoStream]]
@@ -97,16 +100,18 @@ class VideoFrames:
         clip: Tensor | None = None
         with self._open() as (container, stream):
             scaler, aspect = VideoReformatter(), pixel_aspect(stream)
-            for number, frame in self._found(container, stream, wanted):
-                if frame.is_corrupt:
-                    self.damaged.add(number)
+            found = self._found(container, stream, wanted)
+            for numbered in _alike(found):
+                self.damaged.update(n for n, frame in numbered if frame.is_corrupt)
                 with decoding(self.path):
+                    stored = torch.stack([rgb_of(frame, scaler, PLAIN) for _, frame in numbered])
+                    turn = display_turn(numbered[0][1])
+                    shown = upright(stored.permute(0, 3, 1, 2), size, fit, turn, aspect)
+                if clip is None:
+                    clip = shown.new_empty((len(wanted), *shown.shape[1:]))
                     # Files may change their size on the way; a clip has one.
-                    shown = show_frame(frame, fit, scaler, aspect, size, PLAIN)
-                    if clip is None:
-                        clip = shown.new_empty((len(wanted), *shown.shape))
-                        size = shown.shape[-1], shown.shape[-2]
-                    clip[rows.pop(number)] = shown
+                    size = shown.shape[-1], shown.shape[-2]
+                clip[[rows.pop(number) for number, _ in numbered]] = shown
         if clip is None or rows:
             what = f"frame {min(rows)} of {self.frames} cannot be decoded"
             raise InputError(what, str(self.path), "a whole copy of the file")
@@ -150,15 +155,17 @@ class VideoFrames:
     ) -> Iterator[tuple[int, VideoFrame]]:
         """Frames with their numbers, in order, from at most `number` on."""
         table = self._table
-        if table.numbers is not None:
-            key = table.key(number)
-            for near in range(key, max(key - 2, 0), -1):
-                numbered = self._sought(container, stream, *table.keys[near])
-                first = next(numbered, None)
-                if first is not None and first[0] <= number:
-                    return chain([first], numbered)
+        if table.numbers is None:
+            return enumerate(decoded(container, stream, self.path))
+        key = table.key(number)
+        if key <= 0:  # asked for first alone, when nothing has been read yet
             return self._sought(container, stream, 0, None)
-        return enumerate(self._again(container, stream, None))
+        for near in range(key, max(key - 2, 0), -1):
+            numbered = self._sought(container, stream, *table.keys[near])
+            first = next(numbered, None)
+            if first is not None and first[0] <= number:
+                return chain([first], numbered)
+        return self._sought(container, stream, 0, min(0, stream.start_time or 0))
 
     def _sought(
         self, container: InputContainer, stream: VideoStream, key: int, time: int | None
@@ -173,14 +180,11 @@ class VideoFrames:
     def _again(
         self, container: InputContainer, stream: VideoStream, time: int | None
     ) -> Iterator[VideoFrame]:
-        """Decoded frames from the keyframe at a time of the stream's clock, or from the start."""
-        try:
-            if time is not None:
+        """Decoded frames from the keyframe at a time of the stream's clock on, or from where we are."""
+        if time is not None:
+            try:
                 container.seek(time, stream=stream)
-            else:
-                container.seek(min(0, stream.start_time or 0), stream=stream)
-        except av.FFmpegError:
-            if time is not None:
+            except av.FFmpegError:
                 return iter(())
         return decoded(container, stream, self.path)
 
@@ -216,6 +220,23 @@ class PictureFrames:
 
     def _bytes(self, number: int) -> bytes | None:
         return None if self._load is None else self._load(self.names[number].as_posix())
+
+
+def _alike(
+    found: Iterator[tuple[int, VideoFrame]],
+) -> Iterator[list[tuple[int, VideoFrame]]]:
+    """Frames of one size, as many together as are soon converted: one by one costs more than decoding."""
+    held: list[tuple[int, VideoFrame]] = []
+    for number, frame in found:
+        if held and (frame.width, frame.height) != (held[0][1].width, held[0][1].height):
+            yield held
+            held = []
+        held.append((number, frame))
+        if len(held) * frame.width * frame.height >= _TOGETHER or len(held) == 16:
+            yield held
+            held = []
+    if held:
+        yield held
 
 
 def _in_range(numbers: Sequence[int], frames: int, path: Path) -> list[int]:

@@ -189,19 +189,21 @@ def show_frame(
     scaler: VideoReformatter,
     aspect: float,
     size: tuple[int, int] | None,
-    scaling: Interpolation = SCALING,
 ) -> Tensor:
-    """(3, h, w) uint8 RGB, upright, perhaps a view; transparent parts over white, as for pictures."""
+    """(3, h, w) uint8 RGB, upright, perhaps a view."""
+    stored = rgb_of(frame, scaler, SCALING).permute(2, 0, 1).unsqueeze(0)
+    return upright(stored, size, fit, display_turn(frame), aspect)[0]
+
+
+def rgb_of(frame: VideoFrame, scaler: VideoReformatter, scaling: Interpolation) -> Tensor:
+    """The stored pixels (h, w, 3) uint8; transparent parts over white, as for pictures."""
     clear = any(part.is_alpha for part in frame.format.components)
     kind = "rgba" if clear else "rgb24"
     scaled = scaler.reformat(
         frame, format=kind, src_colorspace=_space(frame), interpolation=scaling, threads=1
     )
     pixels = torch.from_numpy(scaled.to_ndarray())
-    if clear:
-        pixels = _over_white(pixels)
-    stored = pixels.permute(2, 0, 1).unsqueeze(0)
-    return upright(stored, size, fit, display_turn(frame), aspect)[0]
+    return _over_white(pixels) if clear else pixels
 
 
 def _over_white(pixels: Tensor) -> Tensor:
