@@ -52,33 +52,24 @@ class ChunkModel(PipelineModel):
     ) -> Tensor:
         """One chunk of one film of the batch, (1, c, n, h, w)."""
         n, (_, height, width) = self.family.chunk, request.frame
-        shape, guided = (request.frame[0] // n, n, height, width), self.asking.guidance
+        shape = (request.frame[0] // n, n, height, width)
         seed = request.noise.seed + sample
         if self.asking.noise == "own":
             seed = seed_of(request, sample, index)
-        device, before = self.pipe._execution_device, {}
+        told: dict[str, Any] = {
+            "generator": torch.Generator().manual_seed(seed),
+            "num_latent_frames_per_chunk": n,
+        }
         if seen:
-            before = {
+            device = self.pipe._execution_device
+            told |= {
                 "video_latents": torch.cat(seen[-(self.spec.window - 1) :], dim=2).to(device),
                 "image_latents": sink.to(device),
                 "add_noise_to_image_latents": False,
                 "add_noise_to_video_latents": False,
             }
-        arguments = {
-            **self._said(request),
-            **before,
-            "height": height * self.down,
-            "width": width * self.down,
-            "num_frames": (n - 1) * self.stride + 1,
-            "num_latent_frames_per_chunk": n,
-            "generator": torch.Generator().manual_seed(seed),
-            "output_type": "latent",
-            **({} if self.asking.steps is None else {"num_inference_steps": self.asking.steps}),
-            **({} if guided is None else {self.family.guidance: guided}),
-            **self.asking.extra,
-        }
         with self._beginning(request, sample, index, shape), self._undecoded():
-            made: Tensor = self.pipe(**arguments).frames
+            made: Tensor = self._called(request, (n - 1) * self.stride + 1, told)
         return made[:, :, -n:].float().cpu()
 
     @contextlib.contextmanager

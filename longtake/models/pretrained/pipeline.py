@@ -102,34 +102,40 @@ class PipelineModel:
         anchor = anchor_of(request)
         handed = hand_over(self.family.shows, shown, layout, self.pipe, anchor)
         noise = None if placed.exact else self._noise(request, placed, sample)
-        start, guided = self._start(noise, placed, layout), self.asking.guidance
-        arguments = {
-            **handed.arguments,
-            **self._said(request),
-            "height": layout.height,
-            "width": layout.width,
-            "num_frames": layout.frames,
-            "generator": self._generator(request, placed, sample),
-            "output_type": "latent",
-            **({} if self.asking.steps is None else {"num_inference_steps": self.asking.steps}),
-            **({} if guided is None else {self.family.guidance: guided}),
-            **start.arguments,
-            **self.asking.extra,
-        }
+        start = self._start(noise, placed, layout)
+        told = {**handed.arguments, **start.arguments}
+        told["generator"] = self._generator(request, placed, sample)
         last: dict[str, Any] = {}
         if self._begins_late:
-            arguments["callback_on_step_end"] = lambda pipe, step, time, now: last.update(now) or {}
+            told["callback_on_step_end"] = lambda pipe, step, time, now: last.update(now) or {}
         if self.asking.replaces and placed.seen:
             assert noise is not None
-            arguments["callback_on_step_end"] = self._replacing(placed, noise, layout)
+            told["callback_on_step_end"] = self._replacing(placed, noise, layout)
         with (
             answering(self.pipe.vae, self.latents, handed, self._encoded),
             start.prepared(),
             self._windowed(),
         ):
-            film = self.pipe(**arguments).frames
+            film = self._called(request, layout.frames, told)
         made = self._unlaid(last.get("latents", film), layout)[:, :, -len(placed.at) :]
         return made.transpose(1, 2).float().cpu()
+
+    def _called(self, request: ClipRequest, frames: int, told: Mapping[str, Any]) -> Any:
+        """The pipeline's own call for so many frames: its latents as it holds them. told: of this call alone."""
+        _, height, width = request.frame
+        steps, guided = self.asking.steps, self.asking.guidance
+        arguments = {
+            **self._said(request),
+            "height": height * self.down,
+            "width": width * self.down,
+            "num_frames": frames,
+            "output_type": "latent",
+            **({} if steps is None else {"num_inference_steps": steps}),
+            **({} if guided is None else {self.family.guidance: guided}),
+            **told,
+            **self.asking.extra,
+        }
+        return self.pipe(**arguments).frames
 
     def _place(self, request: ClipRequest) -> Placed:
         """Observed frames and targets in order of time, and as many after them as fill the clip."""

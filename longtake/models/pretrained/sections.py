@@ -87,23 +87,10 @@ class SectionModel(PipelineModel):
 
     def _section(self, request: ClipRequest, told: dict[str, Any]) -> Tensor:
         """What the pipeline makes when asked for one section, (1, c, s, h, w)."""
-        n, (_, height, width) = self.family.chunk, request.frame
-        layout, guided = self._layout(request, 1 + n), self.asking.guidance
-        still = Set(layout, self.pipe, anchor_of(request))
-        arguments = {
-            **self._said(request),
-            "image": still.picture(None),
-            "height": height * self.down,
-            "width": width * self.down,
-            "num_frames": (n - 1) * self.stride + 1,
-            "latent_window_size": n,
-            "output_type": "latent",
-            **({} if self.asking.steps is None else {"num_inference_steps": self.asking.steps}),
-            **({} if guided is None else {self.family.guidance: guided}),
-            **told,
-            **self.asking.extra,
-        }
-        made: Tensor = self.pipe(**arguments).frames[-1]
+        n = self.family.chunk
+        still = Set(self._layout(request, 1 + n), self.pipe, anchor_of(request))
+        told = {"image": still.picture(None), "latent_window_size": n, **told}
+        made: Tensor = self._called(request, (n - 1) * self.stride + 1, told)[-1]
         return made
 
     @contextlib.contextmanager
