@@ -35,10 +35,15 @@ def test_every_task_is_as_likely() -> None:
 
 def test_batches_mix_tasks_and_specialists_share_the_steps() -> None:
     bench: Any = Bench()
-    list(mcvd.learn(bench))
+    for way in mcvd.ROUTES:
+        list(mcvd.learn(bench, way))
     list(mcvd.learn_specialists(bench))
-    assert sum(bench.steps[name] for name in mcvd.TASKS) == bench.steps["concat"]
-    assert sorted(scene.latents.shape[1] for scene in bench.batches["concat"](0)) == [5, 8, 11]
+    assert (
+        sum(bench.steps[name] for name in mcvd.TASKS)
+        == bench.steps["mcvd"]
+        == bench.steps["spatin"]
+    )
+    assert sorted(scene.latents.shape[1] for scene in bench.batches["mcvd"](0)) == [5, 8, 11]
     for name, (past, future) in mcvd.TASKS.items():
         (scene,) = bench.batches[name](0)
         assert scene.observed.sum(1).unique().tolist() == [3 * past + 3 * future]
@@ -83,5 +88,5 @@ def test_what_counts_as_good() -> None:
         ({}, 4), ({"prediction": 19.85}, 4), ({"prediction": 19.7}, 3),
         ({"generation": 10.4}, 4), ({"generation": 10.6, "interpolation": 19}, 2),
     ):  # fmt: skip
-        found = {"concat": special | change, "specialists": special}
-        assert mcvd.as_good(found, "concat") == good
+        found = {"mcvd": special | change, "specialists": special}
+        assert mcvd.as_good(found, "mcvd") == good
