@@ -142,8 +142,10 @@ class DraftAndRevise:
         order = chance(f"{use} order").masked_fill(fixed, torch.inf).argsort(-1)[:, :hidden]
         for n, group in enumerate(order.tensor_split(min(groups, hidden), 1) if hidden else ()):
             known.scatter_(1, group, False)
-            drawn = pick(picking.chances(ask(codes, known)), chance(f"{use} {n}"))
-            codes.scatter_(1, group, drawn.gather(1, group))
+            logits = ask(codes, known)
+            logits = logits.gather(1, group[..., None].expand(-1, -1, logits.shape[-1]))
+            drawn = pick(picking.chances(logits), chance(f"{use} {n}").gather(1, group))
+            codes.scatter_(1, group, drawn)
             known.scatter_(1, group, True)
         return codes
 
