@@ -7,8 +7,9 @@ import functools
 import torch
 
 from longtake import worlds
-from longtake.lab import script
+from longtake.lab import script, tokens
 from longtake.lab.costs import kept_bytes, log_slope, seconds
+from longtake.lab.takes import Takes
 from longtake.prompts.bag import Bag
 from longtake.worlds.script import Script
 
@@ -87,3 +88,20 @@ def test_costs_are_counted() -> None:
         and kept_bytes(x.square, [x]) == 0
         and kept_bytes(lambda: (x * 2).exp().exp()) == 8000
     )
+
+
+def test_takes_become_sheets() -> None:
+    """Observed frames first; a track of places stays with its places."""
+    place = torch.cartesian_prod(*(torch.arange(n) for n in (2, 6, 2, 3)))
+    track = place.view(2, 6, 2, 3, 4).float()
+    codes = torch.arange(72).view(2, 6, 1, 2, 3)
+    rows, at = torch.tensor([1, 0]), torch.tensor([[2, 4, 3], [1, 3, 2]])
+    sheet = tokens.told(Takes(codes, {}, ()), rows, at, observed=2, track=track)
+    assert sheet.prefix == 12 and sheet.codes.shape == (2, 18)
+    assert sheet.codes[0, ::6].tolist() == [48, 60, 54]
+    first = torch.tensor([2.0, 1.0])[:, None]  # places count from the earliest frame of a call
+    assert torch.equal(sheet.places[..., 0] + first, sheet.text[..., 1])
+    assert torch.equal(sheet.places[..., 1:], sheet.text[..., 2:])
+    assert torch.equal(sheet.text[..., 0], rows[:, None].expand(2, 18).float())
+    plain = tokens.told(Takes(codes, {}, ()), rows, at, track=track[:, :, 0, 0])
+    assert plain.prefix == 0 and torch.equal(plain.text[..., 1], sheet.text[..., 1])

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from longtake.metrics.distances import slope
+from longtake.system import Curve, Measured
 
 Call = Callable[[], object]
+SECONDS, BYTES = "a training step, processor seconds", "a training step, bytes kept"
 
 
 def seconds(calls: Mapping[str, Call], rounds: int = 5) -> dict[str, float]:
@@ -45,3 +49,25 @@ def kept_bytes(call: Call, besides: Iterable[Tensor] = ()) -> int:
 def log_slope(x: Sequence[float], y: Sequence[float]) -> float:
     """The exponent p of y ~ x^p, by least squares."""
     return float(slope([math.log(v) for v in x], [math.log(v) for v in y]))
+
+
+def growth(
+    nets: Mapping[str, nn.Module],
+    loss: Callable[[nn.Module, int], Tensor],
+    frames: Sequence[int],
+    rounds: int = 5,
+) -> Iterator[Curve | Measured]:
+    """How a training step of every net grows with the film: processor seconds, bytes kept, and exponents.
+
+    loss: of a net, on a film of so many frames.
+    """
+    calls, kept = {}, {}
+    for count, (arm, net) in itertools.product(frames, nets.items()):
+        step = functools.partial(loss, net, count)
+        kept[f"{arm} {count}"] = float(kept_bytes(step, net.parameters()))
+        calls[f"{arm} {count}"] = lambda step=step: step().sum().backward()
+    for quantity, found in ((SECONDS, seconds(calls, rounds)), (BYTES, kept)):
+        for arm in nets:
+            row = tuple(found[f"{arm} {count}"] for count in frames)
+            yield Curve(quantity, arm, "frames", tuple(map(float, frames)), row)
+            yield Measured(f"{quantity}, exponent of length", arm, log_slope(frames, row))
