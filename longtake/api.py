@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from longtake import __version__
 from longtake.brief import Brief, Options, is_endless, job_of, read_brief, used_files
+from longtake.brief.drafts import draft_of
 from longtake.brief.notes import asked_of, remembered
 from longtake.brief.redo import check_redo
 from longtake.brief.systems import load_system, make_system
@@ -29,8 +30,10 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from longtake.clip import ClipSpec
     from longtake.engine.events import Event
     from longtake.engine.executors import Executor
+    from longtake.engine.job import Call
     from longtake.metrics.scores import Score
 
 _SHEET = 24  # frames on a contact sheet
@@ -155,7 +158,7 @@ def stream(
         return (item for item in _rendered(order) if not _is_frames(item))
     used, endless = used_files(brief, options), is_endless(brief, options)
     check_places(out, audio=audio, sheet=sheet, used=used, endless=endless)
-    folder = run_folder(out, run)
+    folder = run_folder(out, run, draft_of(options))
     order = order_of(brief, options, run=folder, executor=executor, film=out)
     return written(order, out, audio, sheet)
 
@@ -224,6 +227,7 @@ def order_of(
         "settings": dict(options.get("settings", {})),
         "scheme": options.get("scheme", ""),
         "device": options.get("device", ""),
+        "draft": bool(options.get("draft")),
     }
     if isinstance(model, System) and not executor.startswith(("serial", "batched")):
         what = "a System in hand cannot be sent to other processes"
@@ -238,9 +242,11 @@ def order_of(
 
 
 def run_folder(
-    out: str | os.PathLike[str], run: str | os.PathLike[str] | None = None
+    out: str | os.PathLike[str],
+    run: str | os.PathLike[str] | None = None,
+    draft: str | None = None,
 ) -> Path | str | None:
-    """Where finished steps live: as told, or beside the film, and never in the film's place.
+    """Where finished steps live: as told, or beside the film or its draft, and never in the film's place.
 
     A text: by URL. None: in memory, for a film on stdout has nothing beside it.
     """
@@ -253,9 +259,11 @@ def run_folder(
         if local is None:
             return run
         run = local
-    if os.fspath(out) == STDOUT:
+    if os.fspath(out) == STDOUT and draft is None:
         return None if run is None else Path(run)
-    folder = Path(run) if run is not None else place.with_name(f"{place.stem or place.name}.run")
+    beside = place if draft is None else Path(draft)
+    own = beside.with_name(f"{beside.stem or beside.name}.run")
+    folder = own if run is None else Path(run)
     films = {os.path.realpath(p) for p in (place, segments_of(place), manifest_path(place))}
     if films & {os.path.realpath(folder), *map(os.path.realpath, folder.parents)}:
         what, hint = "finished steps would lie where the film goes", f"--run {place.stem}.run"
@@ -356,6 +364,26 @@ def check_fit(job: Job) -> None:
         if call.step.choose is not None and stage.select is None:
             what = "an adaptive scheme in a stage that cannot select"
             raise FitError(what, f"step {call.number}", "--scheme long-range")
+        _check_observed(call, stage.model(call.step.role).spec)
+
+
+def _check_observed(call: Call, spec: ClipSpec) -> None:
+    """Refuses a step that shows a model what it cannot observe."""
+    from longtake.schemes import SCHEMES
+    from longtake.schemes.fit import OBSERVES, misfit, serving
+
+    why = misfit(call.step, spec.observes, spec.begins)
+    if not why:
+        return
+    where = f"step {call.number}"
+    if not call.step.observed:
+        raise FitError(
+            f"{why}: the model observes {OBSERVES[spec.observes]}", where, "--image FILE"
+        )
+    able = serving(dict(SCHEMES), spec.observes, spec.window, spec.begins)
+    more = f"; more with {spec.sibling}" if spec.sibling else ""
+    what = f"the model observes {OBSERVES[spec.observes]}, and {why}"
+    raise FitError(what, where, f"--scheme {', '.join(able) or 'one-shot'}{more}")
 
 
 def _check_parts(job: Job) -> None:

@@ -80,6 +80,23 @@ class Noise:
         return torch.stack(rows)
 
 
+class NoiseSource(Protocol):
+    """Standard normal numbers for every (sample, index): `Noise`, or what holds one (`models.noise`)."""
+
+    @property
+    def seed(self) -> int: ...
+
+    def of(self, sample: int, index: int, shape: Sequence[int], use: str = "start") -> Tensor: ...
+
+    def clip(
+        self,
+        samples: Sequence[int],
+        indices: Sequence[int],
+        frame: Sequence[int],
+        use: str = "start",
+    ) -> Tensor: ...
+
+
 @dataclasses.dataclass(frozen=True)
 class ClipRequest:
     """Write `targets` given `observed`, under `controls`, out of `noise`.
@@ -92,7 +109,7 @@ class ClipRequest:
     targets: Indices
     observed: Clip | None
     controls: Controls
-    noise: Noise
+    noise: NoiseSource
     frame: tuple[int, ...]
     samples: Indices = (0,)
     interval: float = 1.0
@@ -111,7 +128,9 @@ class ClipSpec:
     """What a clip model can be asked.
 
     window: most frames in a call. frame: shape of a frame, None where any size goes.
-    observes: "none", "first", "ends", "past" or "any". tracks: control tracks it reads and their width.
+    observes: "none", "first", "ends", "past" or "any" (see `longtake.schemes.fits`).
+    tracks: control tracks it reads and their width. begins: answers requests that observe nothing.
+    sibling: a model of the same kind that could observe more.
     fingerprint: of weights, sampler settings and code version: changes when pixels may.
     codes: frames are whole numbers (torch.int64) below it; 0: real numbers.
     """
@@ -122,6 +141,8 @@ class ClipSpec:
     observes: str = "any"
     tracks: Mapping[str, int] = dataclasses.field(default_factory=dict)
     codes: int = 0
+    begins: bool = True
+    sibling: str = ""
 
 
 class ClipModel(Protocol):
@@ -155,6 +176,10 @@ class CodecSpec:
     channels and down: a latent frame is (channels, ceil(h/down), ceil(w/down)). stride: video frames in a latent frame.
     context: latent frames the decoder wants on each side of those it decodes.
     codes: as in `ClipSpec`.
+    lead: video frames that the first latent frame of a take lacks (causal codecs: stride - 1).
+    holds: latent frames of a take, as in `longtake.steps.lay_takes`: what is decoded together is made whole.
+    streams: decodes in the order of film, by a `CodecStream`; `context[1]` is how far that looks ahead.
+    stills: pixels of given pictures are stored with their latents, for models that look at pixels.
     """
 
     channels: int
@@ -163,6 +188,10 @@ class CodecSpec:
     context: tuple[int, int]
     fingerprint: str
     codes: int = 0
+    lead: int = 0
+    holds: tuple[int, int, int] = (1, 1, 0)
+    streams: bool = False
+    stills: bool = False
 
 
 class Codec(Protocol):
@@ -172,7 +201,22 @@ class Codec(Protocol):
     def spec(self) -> CodecSpec: ...
 
     def encode(self, video: Tensor) -> Tensor:
-        """(b, t, 3, h, w) -> (b, s, channels, h/down, w/down); t a multiple of stride."""
+        """(b, t, 3, h, w) -> (b, s, channels, h/down, w/down); t + lead a multiple of stride."""
 
     def decode(self, latents: Tensor) -> Tensor:
-        """(b, s, ...) -> (b, s*stride, 3, h, w); frames within `context` of an inner end are not final."""
+        """(b, s, ...) -> (b, s*stride - lead, 3, h, w); frames within `context` of an inner end are not final."""
+
+
+class CodecStream(Protocol):
+    """A take's decoding under way; holds what later frames need of earlier latents."""
+
+    def push(self, latents: Tensor, last: bool) -> Tensor:
+        """The next latents (b, s, ...) -> the next final frames (b, t, 3, h, w), t perhaps 0; last: no more come."""
+
+
+@runtime_checkable
+class StreamingCodec(Protocol):
+    """A codec whose frames depend on all earlier latents of their take (`CodecSpec.streams`)."""
+
+    def stream(self, length: int | None) -> CodecStream:
+        """A new stream for a take of `length` latent frames (None: endless)."""

@@ -297,22 +297,32 @@ class Take:
 
 
 def lay_takes(
-    frames: int | None, stride: int, cut_frames: Iterable[int] = (), skip: int = 0
+    frames: int | None,
+    stride: int,
+    cut_frames: Iterable[int] = (),
+    skip: int = 0,
+    *,
+    lead: int = 0,
+    holds: tuple[int, int, int] = (1, 1, 0),
 ) -> tuple[Take, ...]:
     """Takes on a timeline whose codec packs `stride` frames into an index.
 
     Every take starts a new index, so a cut never falls inside one; what a take's last index holds
-    beyond its frames is dropped after decoding. skip: of the first take.
+    beyond its frames is dropped after decoding. skip: of the first take. lead: frames that every
+    take's first index lacks, counted as skipped. holds: (first, more, spare): takes have first + a
+    multiple of `more` indices, at least `spare` beyond those of their frames.
     """
     firsts = [0, *(cut for cut in cut_frames if cut > 0)]
     takes, start = [], 0
     for first, end in zip(firsts, (*firsts[1:], frames), strict=True):
         if end is None:
-            takes.append(Take(first, None, start, None, skip))
+            takes.append(Take(first, None, start, None, skip + lead))
             break
         if end <= first:
             raise PlanError(f"a take of {end - first} frames", f"frame {first}", "1 or more")
-        length = math.ceil((end - first + skip) / stride)
-        takes.append(Take(first, end - first, start, length, skip))
+        length = math.ceil((end - first + skip + lead) / stride)
+        least, more, spare = holds
+        length = least + more * max(0, math.ceil((length + spare - least) / more))
+        takes.append(Take(first, end - first, start, length, skip + lead))
         start, skip = start + length, 0
     return tuple(takes)

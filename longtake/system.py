@@ -97,11 +97,13 @@ class Stage:
                 raise FitError(told, f"role {role}", f"codes={self.codec.spec.codes}")
 
     def model(self, role: str) -> ModelPart:
-        """The model of a role; a single model serves every role."""
+        """The model of a role; a single model, or else that of `clip`, serves every other role."""
         if role in self.models:
             return self.models[role]
         if len(self.models) == 1:
             return next(iter(self.models.values()))
+        if "clip" in self.models:
+            return self.models["clip"]
         raise FitError(f"no model for role '{role}'", "Stage", nearest(role, self.models))
 
 
@@ -208,13 +210,18 @@ class Expectation:
     factor: float = 1.0
     why: str = ""
 
-    def holds(self, found: Mapping[tuple[str, str], float]) -> bool:
-        """Whether it does, of values by (quantity, arm); a value that is no number never does."""
+    def sides(self, found: Mapping[tuple[str, str], float]) -> tuple[float, float]:
+        """`less` and `factor` * `more`, of values by (quantity, arm); what was not found is no number."""
         left, right = (
             side if not isinstance(side, str) else found.get((self.quantity, side), math.nan)
             for side in (self.less, self.more)
         )
-        return left <= self.factor * right
+        return left, self.factor * right
+
+    def holds(self, found: Mapping[tuple[str, str], float]) -> bool:
+        """Whether it does; a value that is no number never does."""
+        left, right = self.sides(found)
+        return left <= right
 
     def words(self) -> str:
         """As a line: `tfvd: hierarchy <= 0.8 x autoregressive`."""

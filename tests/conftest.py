@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+
+os.environ["LONGTAKE_CACHE"] = ""  # tests keep nothing in the user's folders
 
 
 @pytest.fixture

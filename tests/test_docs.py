@@ -29,6 +29,7 @@ EXAMPLES = (
     "guide.md",
     "extending.md",
     "worlds.md",
+    "datasets.md",
     "families.md",
 )  # documents with examples in Python
 LANGUAGES = {"", "python", "sh", "toml"}

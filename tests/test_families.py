@@ -17,11 +17,12 @@ from longtake.codecs.pixels import PixelCodec
 from longtake.codecs.vq import VQCodec
 from longtake.controls import Controls
 from longtake.engine import Frames, Job, Memory, Serial, render
+from longtake.models.denoising import DenoisingModel
 from longtake.models.diffusion import FlowModel
 from longtake.models.gan import GANModel, Inverted
 from longtake.models.masked import MaskedModel
 from longtake.models.revealing import Confidence
-from longtake.models.samplers import Sampling
+from longtake.models.samplers import Sampling, cosine_levels
 from longtake.models.tokens import TokenModel
 from longtake.nets.convolutional import VideoShape, VQVideo
 from longtake.nets.critics import CriticShape, FrameCritic, SparseCritic
@@ -29,8 +30,10 @@ from longtake.nets.dit import DiTShape, SpaceTimeTransformer
 from longtake.nets.gpt import GPT
 from longtake.nets.masked import MaskedTransformer
 from longtake.nets.quantise import LookupFree
+from longtake.nets.routes import Conditioned, InPlace
 from longtake.nets.synthesis import FrameObserver, Generator, PicturePainter, SynthesisShape
 from longtake.nets.tokens import TokenShape
+from longtake.nets.unet import FactorisedUNet, UNetShape
 from longtake.schemes import find_scheme
 from longtake.system import Part, Stage, System
 from longtake.train import Schedule, adversarial, fit, optimisers
@@ -97,8 +100,17 @@ def gan(observer: bool = True) -> Family:
     return Family(answer, codec, model.nets, model.losses, model.parts, adversarial, 2e-3)
 
 
+def unet() -> Family:
+    codec = PixelCodec(4)
+    shape = UNetShape(channels=48, extra=1, text=1, widths=(32,), attends=(True,))
+    net = Conditioned(FactorisedUNet(shape), InPlace())
+    model = DenoisingModel(net, spec(codec), cosine_levels(2))
+    return Family(model, codec, net, model.losses)
+
+
 FAMILIES = {
     "diffusion": diffusion,
+    "unet": unet,
     "tokens": tokens,
     "masked": masked,
     "gan": gan,
@@ -199,7 +211,7 @@ def test_one_loop_trains_every_family_and_resumes_it(name: str, tmp_path: Path) 
         assert torch.equal(one, other), key
 
 
-@pytest.mark.parametrize("name", ["diffusion", "tokens", "masked"])
+@pytest.mark.parametrize("name", ["diffusion", "unet", "tokens", "masked"])
 def test_families_learn(name: str, tmp_path: Path) -> None:
     """The loss on clips that were not trained on falls by a third in seconds."""
     made = family(name)

@@ -211,9 +211,9 @@ def test_a_frame_is_disturbed_alike_in_every_call() -> None:
 
 def test_no_amount_and_nothing_seen_leave_the_request_alone() -> None:
     blind = dataclasses.replace(asked(), observed=None)
-    assert NoiseAugmented(Echo(), 0.5)._noisy(blind) is blind
+    assert NoiseAugmented(Echo(), 0.5).asked(blind) is blind
     request = asked()
-    assert NoiseAugmented(Echo(), 0.0)._noisy(request) is request
+    assert NoiseAugmented(Echo(), 0.0).asked(request) is request
     with pytest.raises(InputError, match="amount"):
         NoiseAugmented(Echo(), -0.1)
 

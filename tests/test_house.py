@@ -35,6 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys(WORDS, WORDS),
     **{shelf: WORDS | {shelf} for shelf in SHELVES},
     **{shelf: WORDS | {shelf, "nets"} for shelf in WITH_NETS},
+    "datasets": WORDS | {"datasets", "video"},  # clips are files before they are anything else
     **{driver: WORDS | {driver} for driver in DRIVERS},
     "nets": {"nets"},
     "recipes": WORDS | SHELVES | {"nets", "recipes", "train", "lab"},

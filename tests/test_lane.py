@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import dataclasses
+import os
 import signal
 import threading
 import time
@@ -18,7 +19,7 @@ from torch import Tensor
 
 import longtake
 from longtake.clip import Clip, ClipRequest
-from longtake.engine import Frames, Memory, Serial, render
+from longtake.engine import Folder, Frames, Memory, Serial, render
 from longtake.engine.lane import Lane
 from longtake.errors import MachineError
 from longtake.system import Part
@@ -60,6 +61,33 @@ def test_frames_are_decoded_while_the_model_works() -> None:
 
     film, _ = made(with_parts(Patient, Beside), Memory())
     assert torch.equal(film, made(toy_job(200), Memory())[0])
+
+
+def test_the_disk_is_asked_beside_the_next_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, going_on, here = threading.Event(), threading.Event(), threading.current_thread()
+    synced: list[int] = []
+
+    def slow(handle: int) -> None:
+        if threading.current_thread() is not here:
+            asked.set()
+            assert going_on.wait(30), "the loop waited for the disk"
+            synced.append(handle)
+
+    class Eager(ToyModel):
+        """Its second call ends the disk's silence, which began with the first one's clip."""
+
+        def sample(self, request: ClipRequest) -> Clip:
+            if self.calls:
+                assert asked.wait(30)
+                going_on.set()
+            return super().sample(request)
+
+    monkeypatch.setattr(os, "fsync", slow)
+    store = Folder(tmp_path / "run")
+    made(with_parts(Eager, ToyCodec), store)
+    assert len(synced) == 2 * len(list(store.keys())), "every file and its folder, by the end"
 
 
 def test_decoding_keeps_the_number_of_threads() -> None:

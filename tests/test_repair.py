@@ -21,7 +21,7 @@ from longtake.engine import Batched, Folder, Frames, Memory, Processes, Serial, 
 from longtake.engine.desk import Desk
 from longtake.engine.executors import Result
 from longtake.engine.job import Job, Keys
-from longtake.engine.repair import TRIES, noise_of, settled
+from longtake.engine.repair import TRIES, Critic, noise_of, settled
 from longtake.engine.why import plan_lines
 from longtake.errors import InputError, MachineError
 from longtake.keys import StepKey
@@ -254,3 +254,16 @@ def test_what_judges_a_film_is_gone_with_it() -> None:
         assert gone() is None
     finally:
         gc.enable()
+
+
+def test_no_more_is_remembered_than_will_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    held, judge = [], Critic.judge
+
+    def counted(self: Critic, *asked: Any) -> Any:
+        found = judge(self, *asked)
+        held.append(len(self._trails))
+        return found
+
+    monkeypatch.setattr(Critic, "judge", counted)
+    made(toy_job(800, repair="report"), Memory())
+    assert len(held) == 50 and max(held) <= 3, "a chain's steps depend on the one before"

@@ -15,7 +15,7 @@ from torch import Tensor
 from longtake import metrics
 from longtake.errors import InputError
 from longtake.metrics import Certainty, Moments
-from longtake.metrics.moments import UNIT
+from longtake.metrics.moments import BITS
 
 NEAR = 1e-4  # relative: what the project promises; most agree far better
 
@@ -171,30 +171,66 @@ def test_moments_in_any_order_are_the_same_bits() -> None:
         assert torch.equal(merged.mean, whole.mean)
 
 
-@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize("scale", [1e-9, 1e-3, 1.0, 1e3, 1e12])
 def test_moments_are_the_plain_ones(scale: float) -> None:
     features = rows(3000, 20, 1).double() * scale
+    features[::7] *= 100  # rows of several sizes are counted apart
+    features[5] = 0
     seen = Moments(20)
     for part in features.split(700):
         seen.add(part)
-    assert torch.allclose(seen.mean, features.mean(0), rtol=1e-7, atol=UNIT)
-    assert torch.allclose(seen.covariance, torch.cov(features.T), rtol=1e-6, atol=UNIT * scale / 6)
+    step = 400 * scale * 2.0 ** (1 - BITS)  # the coarsest rounding
+    assert torch.allclose(seen.mean, features.mean(0), rtol=1e-7, atol=step / 50)
+    wanted = torch.cov(features.T)
+    assert torch.allclose(seen.covariance, wanted, rtol=1e-6, atol=step * scale / 10)
+
+
+def test_sums_of_many_rows_are_carried() -> None:
+    most = torch.full((5000, 2), 1 - 2.0**-BITS)
+    seen = Moments(2)
+    for _ in range(8):
+        seen.add(most)
+        seen.merge(Moments.of_tensors(seen.tensors()))
+    assert seen.count == 5000 * (2**9 - 2)
+    assert torch.equal(seen.mean, most[0].double())
+    assert float(seen.covariance.abs().max()) < 1e-15
 
 
 def test_moments_refuse_what_they_cannot_count() -> None:
-    with pytest.raises(InputError, match="too large"):
-        Moments(2).add(torch.tensor([[0.0, 9000.0]]))
-    with pytest.raises(InputError, match="scaled"):
-        _ = moments(rows(50, 4, 0) * 1e-7).covariance
+    for bad in (math.inf, math.nan, 1e101):
+        with pytest.raises(InputError, match="too large"):
+            Moments(2).add(torch.tensor([[0.0, bad]], dtype=torch.float64))
     assert float(moments(torch.zeros(5, 3)).covariance.abs().max()) == 0
+    lost = moments(rows(5, 3, 0)).tensors()
+    with pytest.raises(InputError, match="no 'exponents'"):
+        Moments.of_tensors({name: lost[name] for name in ("count", "width")})
+    with pytest.raises(InputError, match="several widths"):
+        Moments.of_tensors({**lost, "width": torch.tensor(4)})
     with pytest.raises(InputError, match="no 'high'"):
-        Moments.of_tensors(
-            {
-                "count": torch.tensor(1),
-                "total": torch.zeros(3),
-                **dict.fromkeys(("cross", "low", "largest"), torch.tensor(0.0)),
-            }
-        )
+        parts = dict.fromkeys(("cross", "low", "largest"), torch.tensor(0.0))
+        Moments.of_tensors({"count": torch.tensor(1), "total": torch.zeros(3), **parts})
+
+
+def test_moments_of_older_files_are_read() -> None:
+    """Counts in units of 2**-24 with products in three parts, and of 2**-12 in one."""
+    features = (rows(200, 6, 3) * 8 - 4).double()
+    plain = moments(features)
+    counted = (features * 2**24).round()
+    high = (counted / 2**18).round()
+    low = counted - high * 2**18
+    mixed = high.T @ low
+    three = {"high": high.T @ high, "cross": mixed + mixed.T, "low": low.T @ low}
+    coarse = (features * 2**12).round()
+    for total, parts in (
+        (counted.sum(0), three),
+        (coarse.sum(0), {"products": coarse.T @ coarse}),
+    ):
+        old = {"count": torch.tensor(200), "total": total.long()}
+        again = Moments.of_tensors(old | {name: part.long() for name, part in parts.items()})
+        assert torch.allclose(again.mean, plain.mean, atol=1e-4)
+        assert torch.allclose(again.covariance, plain.covariance, atol=1e-3)
+        same = Moments.of_tensors(again.tensors())
+        assert torch.equal(same.covariance, again.covariance)
 
 
 # --- kernel distance -------------------------------------------------------------------------------

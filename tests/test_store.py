@@ -118,43 +118,53 @@ def test_a_clip_that_goes_bad_while_in_use_stops_the_run_with_what_is_safe(
     assert torch.equal(film, made(job, Folder(tmp_path / "other"))[0])
 
 
-class Full:
-    """A disk with room for some writes of files; then every write fails."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, room: int) -> None:
-        self.room = room
-        self._fsync = os.fsync
-        monkeypatch.setattr(os, "fsync", self.fsync)
-
-    def fsync(self, handle: int) -> None:
-        self.room -= 1
-        if self.room < 0:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        self._fsync(handle)
-
-
-@pytest.mark.parametrize("room", [8, 9])
+@pytest.mark.parametrize("half", [False, True])
 def test_a_full_disk_leaves_the_store_sound(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, half: bool
 ) -> None:
-    job = toy_job(100)
+    job, left, write = toy_job(100), [4], Path.write_bytes  # store.json and three steps
+
+    def full(path: Path, data: bytes) -> int:
+        left[0] -= 1
+        if left[0] >= 0:
+            return write(path, data)
+        if half:
+            write(path, data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
     with monkeypatch.context() as patch:
-        # store.json and three steps, file and folder each; then before or after the fourth's file
-        Full(patch, room)
+        patch.setattr(Path, "write_bytes", full)
         with pytest.raises(MachineError, match=r"disk is full; 3 finished steps are safe") as info:
             made(job, Folder(tmp_path / "run"))
     assert info.value.exit_code == 3
     assert not list((tmp_path / "run").rglob(".tmp-*"))
     film, events = made(job, Folder(tmp_path / "run"))
-    assert count(events, "reused") >= 3 and count(events, "repaired") == 0
+    assert count(events, "reused") == 3 and count(events, "repaired") == 0
     assert torch.equal(film, made(job, Folder(tmp_path / "other"))[0])
+
+
+def test_a_disk_that_refuses_late_is_heard_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Folder(tmp_path / "run")
+    store.put(KEY, clip())
+    store.settle()
+
+    def refused(handle: int) -> None:
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    monkeypatch.setattr(os, "fsync", refused)
+    store.put(OTHER, clip())
+    with pytest.raises(MachineError, match="the disk is full"):
+        store.settle()
+    store.settle()  # it is told once
 
 
 def test_a_killed_write_leaves_no_clip_and_is_swept(tmp_path: Path) -> None:
     code = (
         "import os, sys; from pathlib import Path\n"
         "from test_store import clip, KEY; from longtake.engine import Folder\n"
-        "os.fsync = lambda handle: os.kill(os.getpid(), 9)\n"
+        "os.replace = lambda part, file: os.kill(os.getpid(), 9)\n"
         "Folder(sys.argv[1]).put(KEY, clip())\n"
     )
     Folder(tmp_path).put(OTHER, clip())

@@ -37,6 +37,9 @@ from longtake.video import (
     read_video,
 )
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+import clicks
+
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", ["film.mp4", "film.mkv", "film.webm", "film.gif", "film"])
@@ -284,6 +287,20 @@ def test_sound_keeps_the_films_clock(tmp_path: Path, name: str, seconds: float) 
     with VideoWriter(again, size=(32, 32), fps=Fraction(10), audio=audio) as writer:
         writer.write(waves(20, 32, 32))
     assert again.read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["film.mp4", "film.mkv"])
+def test_sound_is_in_time_to_the_sample(tmp_path: Path, name: str) -> None:
+    """A recording of another rate; `benchmarks/clicks.py` does the same over 90 minutes."""
+    places = [7 * n + Fraction(2 * n + 1, 9) for n in range(4)]
+    audio = clicks.recording(tmp_path / "clicks.wav", 26, places)
+    path = clicks.film(tmp_path / name, 24, audio, Fraction(30000, 1001))
+    found, seconds = clicks.offsets(path, places)
+    assert clicks.in_time(found, path.suffix), found
+    # a decoder gives the last coded frame whole
+    assert 0 <= seconds - float(719 / Fraction(30000, 1001)) < 1024 / 48000
+    late = [place + Fraction(1, 4000) for place in places]
+    assert not clicks.in_time([*clicks.offsets(path, late)[0][:1], *found[1:]], path.suffix)
 
 
 def test_is_media_by_name() -> None:

@@ -13,6 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypedDict
 
+from longtake.brief.drafts import draft_of, drafted_job
 from longtake.brief.media import given_of, length_of
 from longtake.brief.numbers import (
     LONGEST,
@@ -57,6 +58,9 @@ class Options(TypedDict, total=False):
     redo: str  # A-B, seconds: that stretch of a finished film is made again
     takes: int | str  # so many takes of it, of which the best is chosen
     take: int | str  # the take to see, whatever the scores say; 0: as it was before
+    draft: bool  # keyframes alone, and blends of them
+    # the film that keeps the keyframes of its draft, which is in this file
+    from_draft: str | os.PathLike[str] | bool
     redone: Sequence[
         Mapping[str, Any]
     ]  # what the film has been redone in before, as manifests say it
@@ -105,10 +109,11 @@ def job_of(brief: Brief, options: Options) -> Job:
     )
     if remade:
         job = dataclasses.replace(job, source=_source(job, options))
-        return redone_job(_joining(job, spans), options)
+        return redone_job(drafted_job(_joining(job, spans), options), options)
     given = _given(job, spans, options)
     _check_apart(given, fps, job.frames)
-    return redone_job(_joining(dataclasses.replace(job, given=given), spans), options)
+    job = _joining(dataclasses.replace(job, given=given), spans)
+    return redone_job(drafted_job(job, options), options)
 
 
 def is_endless(brief: Brief, options: Options) -> bool:
@@ -121,8 +126,9 @@ def is_endless(brief: Brief, options: Options) -> bool:
 
 
 def used_files(brief: Brief, options: Options) -> list[Path]:
-    """Files the film is made of: the storyboard's, and those pinned on the command line."""
+    """Files the film is made of: the storyboard's, those pinned on the command line, its draft."""
     files = [Path(pin.path) for kind in ("image", "video") for pin in _pins(options, kind)]
+    files += [Path(draft) for draft in (draft_of(options),) if draft is not None]
     board = read_brief(brief, options)
     if board is not None:
         files += [Path(pin.path) for shot in board.shots for pin in shot.pins]

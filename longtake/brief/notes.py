@@ -25,6 +25,7 @@ from longtake.system import System
 
 Line = dict[str, Any]
 KINDS = (("image", "images"), ("video", "videos"))
+DRAFTS = ("draft", "from_draft")
 
 
 def kept_pin(pin: Pin, base: Path) -> str:
@@ -100,6 +101,7 @@ def asked_of(job: Job, brief: Brief, options: Options, base: Path) -> Line:
         **kept_pins(options, base),
         "strength": job.strength if job.source is not None else None,
         **({"repair": job.repair} if job.repair == "repair" else {}),
+        **{name: True for name in DRAFTS if options.get(name)},
         **({"redone": told_redone(job.redone)} if job.redone else {}),
     }
 
@@ -156,6 +158,7 @@ def asking(manifest: Line, base: Path, options: Options, film: str) -> tuple[Sto
     if "redone" in asked:
         wanted["redone"] = asked["redone"]
     wanted["repair"] = "repair" if asked.get("repair") == "repair" else "off"
+    wanted |= {name: True for name in DRAFTS if asked.get(name)}
     if asked["strength"] is not None:
         wanted["strength"] = asked["strength"]
     for many, pins in _relative_pins(asked, base, film).items():

@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from longtake import recipes
+from longtake.brief.drafts import drafted
 from longtake.errors import InputError, LongtakeError, nearest
+from longtake.models.pretrained.folder import is_pipeline
+from longtake.models.pretrained.hub import is_hub_id
 from longtake.schemes import find_scheme
 from longtake.steps import Scheme
 from longtake.system import Recipe, System, knobs, turn
@@ -62,17 +65,18 @@ def _recipe(model: str) -> tuple[Recipe, str, Mapping[str, Any]]:
         return recipes.find(model), model, {}
     if model.endswith(".py"):
         raise InputError("no function named", model, f"{model}:FUNCTION")
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", model):
-        what = f"models from a hub, as '{model}', are not part of this version"
-        raise InputError(what, "--model", nearest(model, recipes.names()))
+    if is_hub_id(model):
+        return recipes.find("pretrained"), model, {"folder": model}
     return recipes.find(model), model, {}
 
 
 def _from_folder(folder: Path) -> tuple[Recipe, str, Mapping[str, Any]]:
-    """A folder with a `config.json` of {"recipe": NAME, "settings": {..}}; built-in recipes only.
+    """A diffusers pipeline's folder, or one with a `config.json` of {"recipe": NAME, "settings": {..}}.
 
     The recipe's knob `weights` is turned to the folder: a folder brings weights, never code.
     """
+    if is_pipeline(folder):
+        return recipes.find("pretrained"), str(folder), {"folder": str(folder)}
     place = folder / CONFIG
     try:
         config = json.loads(place.read_text(encoding="utf-8"))
@@ -135,8 +139,10 @@ def _check_device(device: str, known: Mapping[str, Any] | None) -> bool:
 
 
 def make_system(options: Mapping[str, Any]) -> System:
-    """As `load_system`, from one picklable mapping: what worker processes call."""
-    return load_system(**options)
+    """As `load_system`, from one picklable mapping: what worker processes call. `draft`: for drafts."""
+    asked = {name: value for name, value in options.items() if name != "draft"}
+    system = load_system(**asked)
+    return drafted(system) if options.get("draft") else system
 
 
 @dataclasses.dataclass(frozen=True)

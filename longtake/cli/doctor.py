@@ -21,6 +21,7 @@ import click
 from longtake.cli.base import Voice, verb
 from longtake.cli.figures import Figure, name_of, write_figure
 from longtake.errors import ClaimError, LongtakeError
+from longtake.models.pretrained.sizes import KNOWN, WORK
 
 _WEIGHTS = Path(__file__).parent.parent / "weights"
 _NEEDED = ("torch", "numpy", "av", "pillow", "safetensors", "tokenizers", "click", "rich")
@@ -75,6 +76,7 @@ def _all(quick: bool) -> Iterator[Checked]:
     if importlib.util.find_spec("av") is not None:
         yield from _films()
     yield from weights(_WEIGHTS)
+    yield from _pretrained()
     if not quick:
         yield _speed()
 
@@ -95,12 +97,62 @@ def _packages() -> Iterator[Checked]:
 
 
 def _memory() -> str:
+    total, free = _main_memory()
+    return f"{total / 2**30:.1f} GiB, {free / 2**30:.1f} GiB of it free" if total else "unknown"
+
+
+def _main_memory() -> tuple[int, int]:
+    """Bytes there are, and bytes free; 0 where that cannot be known."""
     try:
         page = os.sysconf("SC_PAGE_SIZE")
         total, free = (page * os.sysconf(f"SC_{n}PHYS_PAGES") for n in ("", "AV"))
     except (AttributeError, ValueError, OSError):
-        return "unknown"
-    return f"{total / 2**30:.1f} GiB, {free / 2**30:.1f} GiB of it free"
+        return 0, 0
+    return total, free
+
+
+def _pretrained() -> Iterator[Checked]:
+    """Published pipelines: whether they would run here, and about how long a clip would take."""
+    import torch
+
+    _, main = _main_memory()
+    device, room, each = "cpu", float(main), 4
+    if torch.cuda.is_available():
+        device, room, each = "cuda", float(torch.cuda.mem_get_info()[0]), 2
+    speed = product_speed(device)
+    for known in KNOWN:
+        size = f"{known.weights() / 1e9:.0f} GB on disk"
+        how = known.fits(room, main, each)
+        if how:
+            clip = f"{known.frames} frames of {known.size[0]}x{known.size[1]}"
+            took = span(known.seconds(speed))
+            yield Checked(known.hub_id, f"{size}; {how} on {device}: about {took} for {clip}", None)
+        else:
+            needs = (known.most(each) if device == "cuda" else known.weights(each)) + WORK
+            what = f"{size}; needs {needs / 1e9:.0f} GB on {device}, {room / 1e9:.0f} are free"
+            yield Checked(known.hub_id, what, None)
+
+
+def product_speed(device: str) -> float:
+    """Floating point operations a second in products of large matrices, as networks have them there."""
+    import torch
+
+    side, rounds, dtype = (1024, 4, torch.float32) if device == "cpu" else (8192, 8, torch.bfloat16)
+    left = torch.ones(side, side, device=device, dtype=dtype)
+    _ = (left @ left)[0, 0].item()
+    began = time.perf_counter()
+    for _ in range(rounds):
+        made = left @ left
+    _ = made[0, 0].item()
+    return 2 * side**3 * rounds / (time.perf_counter() - began)
+
+
+def span(seconds: float) -> str:
+    """A length of time in its own unit."""
+    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(seconds, 1):.0f} s"
 
 
 def _devices() -> Iterator[Checked]:
@@ -112,15 +164,8 @@ def _devices() -> Iterator[Checked]:
         yield Checked(f"cuda:{n}", f"{torch.cuda.get_device_name(n)}, {room:.0f} GiB", None)
     if torch.backends.mps.is_available():
         yield Checked("mps", "there", None)
-    side, rounds = 1024, 4
-    left = torch.ones(side, side)
-    _ = left @ left
-    began = time.perf_counter()
-    for _ in range(rounds):
-        _ = left @ left
-    seconds = time.perf_counter() - began
-    speed = 2 * side**3 * rounds / seconds / 1e9
-    yield Checked("arithmetic", f"{speed:.0f} GFLOP/s in products of {side}x{side} matrices", None)
+    speed = product_speed("cpu") / 1e9
+    yield Checked("arithmetic", f"{speed:.0f} GFLOP/s in products of 1024x1024 matrices", None)
 
 
 def _films() -> Iterator[Checked]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 import signal
 import sys
@@ -15,9 +14,10 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from longtake.brief import Options, is_endless, job_of, read_brief, used_files
+from longtake.brief.drafts import draft_of
 from longtake.brief.notes import remembered
 from longtake.cli import plans
-from longtake.cli.base import Voice, absent, resumable, verb
+from longtake.cli.base import Voice, resumable, verb
 from longtake.cli.runs import remember
 from longtake.engine.events import Done
 from longtake.engine.executors import check_executor
@@ -29,12 +29,21 @@ if TYPE_CHECKING:
 
 OUT = "film.mp4"
 FILM_OPTIONS = (
-    ("--model", "NAME|FILE.py:FUNC|FOLDER", "What makes the clips; the built-in model if absent."),
+    (
+        "--model",
+        "NAME|FILE.py:FUNC|FOLDER|HUB_ID",
+        "What makes the clips; the built-in model if absent.",
+    ),
     ("--scheme", "NAME[:KNOB=VALUE,..]", "How the film is cut into calls of the model."),
     ("--seconds", "S", "Length; 60 if neither the brief nor --frames says it; inf: without end."),
     ("--frames", "N", "Length in frames, exactly."),
     ("--fps", "F", "Frames a second; the model's own rate if absent."),
     ("--size", "WxH", "Width and height, 16 to 4096 each; the model's own size if absent."),
+    (
+        "--noise",
+        "KIND",
+        "Of a pretrained pipeline: own, which belongs to a frame, or diffusers. [own]",
+    ),
     ("--seed", "N", "What chance starts from; 0 if absent. The same seed gives the same film."),
     (
         "--out",
@@ -54,34 +63,28 @@ FILM_OPTIONS = (
     ("--redo", "A-B", "Make these seconds of a finished film again; all else stays to the bit."),
     ("--takes", "N", "So many takes of that stretch; the best by its scores is chosen. [1]"),
     ("--take", "K", "The take to see, whatever the scores say; 0: what was there before."),
+    ("--from-draft", "FILE", "The film whose draft this is: it keeps the keyframes."),
     ("--strength", "0..1", "Re-render the one --video; how far from it the film may go."),
 )
-LATER = ("--from-draft",)
+DRAFT_OUT = "film.draft.mp4"
 
 
 def film_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options that `generate` and `plan` share, as keyword arguments of text."""
-    later = [click.option(name, metavar="..", hidden=True) for name in LATER]
-    later.append(click.option("--draft", is_flag=True, hidden=True))
     several = [
+        click.option("--draft", is_flag=True, help=_DRAFT),
         click.option("--image", "images", multiple=True, metavar="[TIME=]FILE", help=_IMAGE),
         click.option("--video", "videos", multiple=True, metavar="[TIME=]FILE", help=_VIDEO),
         click.option("--set", "sets", multiple=True, metavar="KNOB=VALUE", help=_SET),
     ]
     single = [click.option(name, metavar=m, help=text) for name, m, text in FILM_OPTIONS]
 
-    @functools.wraps(function)
-    def checked(*args: Any, **values: Any) -> Any:
-        for name in (*LATER, "--draft"):
-            if values.pop(name.lstrip("-").replace("-", "_")):
-                absent(f"'{name}'", "another --seed, or an edited storyboard")
-        return function(*args, **values)
-
-    for option in reversed([*single, *several, *later]):
-        checked = option(checked)
-    return checked
+    for option in reversed([*single, *several]):
+        function = option(function)
+    return function
 
 
+_DRAFT = f"A quick pass: keyframes, and blends of them between. [{DRAFT_OUT}]"
 _IMAGE = "A picture pinned at TIME seconds or at the `end`; at the beginning without TIME."
 _VIDEO = "A video pinned there: one is continued, several are linked."
 _SET = "Turn a knob of the model's recipe; `longtake systems NAME` lists them."
@@ -107,6 +110,7 @@ def generate(voice: Voice, brief: str, **values: Any) -> None:
     """
     from longtake import api
     from longtake.cli.progress import summary, told
+    from longtake.cli.train import train_at_first_use
 
     options, place = options_of(values), places_of(values)
     out = place["out"]
@@ -115,6 +119,7 @@ def generate(voice: Voice, brief: str, **values: Any) -> None:
     folder = _checked_folder(place, brief, options)
     if folder is not None:
         resumable()
+    train_at_first_use(options.get("model", ""), options.get("settings", {}), voice)
     with _all_to_stderr(out):
         order = api.order_of(brief, options, run=folder, executor=place["executor"], film=out)
     _announce(order.job, voice)
@@ -135,20 +140,31 @@ def generate(voice: Voice, brief: str, **values: Any) -> None:
     (
         "longtake plan 'a calm sea at dawn' --seconds 60 --out sea.mp4",
         "longtake plan --scheme hierarchy:window=20,step=10 --frames 1000 --given 0-35 --json",
+        "longtake plan --train skies --size 128x128",
     ),
     short_help="Say what a film would take; run nothing.",
 )
 @click.argument("brief", required=False)
 @click.option("--given", metavar="A-B,..", help="Without BRIEF: indices that are there already.")
+@click.option("--train", metavar="NAME", help="Instead: what training this system would take.")
 @film_options
-def plan(voice: Voice, brief: str | None, given: str | None, **values: Any) -> None:
+def plan(
+    voice: Voice, brief: str | None, given: str | None, train: str | None, **values: Any
+) -> None:
     """Say what a film would take: steps, waves, what is cached, why, time and memory. Runs nothing.
 
-    Without BRIEF, a --scheme and --frames are planned without any model.
+    Without BRIEF, a --scheme and --frames are planned without any model. With --train, a step of
+    training is measured: parameters, places a frame, memory, seconds.
     """
     from longtake import api
 
     options = options_of(values)
+    if train is not None:
+        if brief is not None or given is not None:
+            what = "--train goes without a brief and --given"
+            raise InputError(what, "longtake plan", f"longtake plan --train {train}")
+        _budget(train, options, voice)
+        return
     if brief is None:
         plans.show(plans.scheme_lines(options, given or ""), voice, "")
         return
@@ -168,25 +184,46 @@ def plan(voice: Voice, brief: str | None, given: str | None, **values: Any) -> N
     plans.show_job(job, folder, voice)
 
 
+def _budget(name: str, options: Options, voice: Voice) -> None:
+    """What training a system would take."""
+    from longtake.brief.systems import make_system
+    from longtake.cli.budget import budget_lines, show_budget
+    from longtake.prompts.storyboard import read_size
+
+    extra = next((key for key in options if key not in ("size", "settings", "scheme")), None)
+    if extra is not None:
+        hint = "--size, --scheme, --set"
+        raise InputError(f"--{extra.rstrip('s')} goes without --train", "longtake plan", hint)
+    told = {key: options[key] for key in ("settings", "scheme") if key in options}
+    system = make_system({"model": name, **told})
+    size = read_size(options.get("size") or system.size)
+    lines = budget_lines(system, size)
+    show_budget(lines, voice, f"training {system.name} at {size[0]}x{size[1]}")
+
+
 def options_of(values: dict[str, Any]) -> Options:
     """What `job_of` wants to know, without what was not said."""
     told = ("model", "scheme", "seconds", "frames", "fps", "size", "seed", "device")
-    names = (*told, "strength", "repair", "redo", "takes", "take")
+    names = (*told, "strength", "repair", "redo", "takes", "take", "from_draft")
     found: dict[str, Any] = {name: values[name] for name in names if values.get(name) is not None}
     for name in ("model", "scheme", "device"):
         if not found.get(name, "-").strip():
             raise InputError("an empty value", f"--{name}", f"no --{name}: there is one by itself")
     found |= {name: tuple(values[name]) for name in ("images", "videos") if values[name]}
     settings = dict(_pair(text) for text in values["sets"])
+    if values.get("noise") is not None:
+        settings["noise"] = values["noise"]
     if settings:
         found["settings"] = settings
+    if values.get("draft"):
+        found["draft"] = True
     return cast(Options, found)
 
 
 def places_of(values: dict[str, Any]) -> dict[str, Any]:
     """Where things go and who computes."""
     names = ("out", "run", "executor", "audio", "sheet")
-    defaults = {"out": OUT, "executor": "serial"}
+    defaults = {"out": DRAFT_OUT if values.get("draft") else OUT, "executor": "serial"}
     for name in names:
         if values[name] is not None and not values[name].strip():
             raise InputError("an empty value", f"--{name}", defaults.get(name, "a path"))
@@ -203,7 +240,7 @@ def _checked_folder(place: dict[str, Any], brief: str, options: Options) -> Path
     out, sound, sheet = place["out"], place["audio"], place["sheet"]
     used, endless = used_files(brief, options), is_endless(brief, options)
     api.check_places(out, audio=sound, sheet=sheet, used=used, endless=endless)
-    return api.run_folder(out, place["run"])
+    return api.run_folder(out, place["run"], draft_of(options))
 
 
 @contextmanager

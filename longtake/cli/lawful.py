@@ -11,6 +11,7 @@ import click
 
 from longtake.brief.numbers import read_fps, read_frames, read_seed
 from longtake.cli.base import Voice, verb
+from longtake.cli.sets import check_set, is_spec
 from longtake.errors import ClaimError, InputError, nearest
 from longtake.prompts.storyboard import read_size
 
@@ -28,9 +29,10 @@ _SHOWN = 20  # violations named to people
     (
         "longtake data check film.mp4 --world digits",
         "longtake data check push --frames 1000 --seed 3",
+        "longtake data check ucf101:ucf",
     ),
 )
-@click.argument("target", metavar="FILE|NAME")
+@click.argument("target", metavar="FILE|NAME|SPEC")
 @click.option("--world", metavar="NAME", help="Whose laws a FILE is held against.")
 @click.option("--seconds", metavar="S", help="How much to check. [a FILE: all; a NAME: 30]")
 @click.option("--frames", metavar="N", help="The same in frames.")
@@ -38,10 +40,18 @@ _SHOWN = 20  # violations named to people
 @click.option("--fps", metavar="F", help="NAME: frames a second. [10]")
 @click.option("--size", metavar="WxH", help="NAME: width and height. [128x128]")
 @click.option("--set", "sets", multiple=True, metavar="KNOB=VALUE", help="A knob of the world.")
-def check(voice: Voice, target: str, world: str | None, **values: Any) -> None:
-    """Hold a FILE, or what the world NAME renders, against the world's laws; exit 1 if broken."""
+@click.option("--clips", metavar="N", help="SPEC: how many clips to decode. [all]")
+def check(voice: Voice, target: str, world: str | None, clips: str | None, **values: Any) -> None:
+    """Hold a FILE, or what the world NAME renders, against the world's laws, or find what is wrong with
+    the dataset SPEC (KIND:PATH); exit 1 if anything is.
+    """
+    if world is None and is_spec(target):
+        check_set(voice, target, clips)
+        return
     from longtake.worlds.laws import check as judge
 
+    if clips is not None:
+        raise InputError("--clips is of a dataset", "longtake data check", "--frames")
     if world is None:
         lawful, frames = _rendered(target, values)
     else:

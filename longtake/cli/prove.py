@@ -45,12 +45,13 @@ def prove(
     hurry: float,
 ) -> None:
     """Train a system and what it is compared with, measure, and say whether its claim holds."""
+    from longtake.lab import catalogue
     from longtake.lab import prove as bench
     from longtake.lab.bench import Lab
     from longtake.lab.home import home
 
     if not names:
-        raise InputError("nothing to prove", "longtake prove", " ".join(bench.provable()))
+        raise InputError("nothing to prove", "longtake prove", " ".join(catalogue.proven()))
     if run is not None and len(names) > 1:
         raise InputError("one folder for several proofs", f"--run {run}", "one NAME, or no --run")
     start = read_seed(seed) if seed is not None else 0

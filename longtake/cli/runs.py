@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from longtake.brief import Brief, Options, job_of
-from longtake.brief.notes import kept_model, kept_pins, moved_pins
+from longtake.brief.notes import DRAFTS, kept_model, kept_pins, moved_pins
 from longtake.cli.base import Voice, verb
 from longtake.engine.bucket import Bucket, is_url, path_of
 from longtake.engine.job import Job, Keys
@@ -100,6 +100,7 @@ def remember(run: Path, out: str, brief: Brief, options: Options) -> bool:
     if not (run / "store.json").is_file():
         return False
     asked = {**options, **kept_pins(options, run)}
+    asked |= {name: True for name in DRAFTS if options.get(name)}
     if "model" in options:
         asked["model"] = kept_model(str(options["model"]), run)
     note = {"brief": _kept(str(brief), run), "options": asked}

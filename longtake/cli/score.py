@@ -16,6 +16,7 @@ from longtake.errors import ClaimError, InputError, nearest
 
 if TYPE_CHECKING:
     from longtake.cli.report import Shown
+    from longtake.controls import Shot
     from longtake.metrics import Film, Findings
     from longtake.metrics.watching import Watch
 
@@ -33,6 +34,7 @@ Values = dict[str, list[tuple[str, float]]]  # by metric, of every film under it
         "longtake score film.mp4 --reference sky --report film.html",
         "longtake score samples/ --reference real/ --protocol tfvd-set",
         "longtake score a.mp4 b.mp4 --metrics drift,seams --fail-if 'drift>0.2' --json",
+        "longtake score ours/ theirs/ --study study.html",
     ),
     short_help="Measure videos.",
 )
@@ -43,7 +45,16 @@ Values = dict[str, list[tuple[str, float]]]  # by metric, of every film under it
 @click.option(
     "--features", metavar="NAME[=FILE]", default="", help="What fvd and kvd look through."
 )
+@click.option("--prompt", metavar="TEXT", help="What a film should show: agreement, clipsim.")
+@click.option("--storyboard", metavar="FILE.toml", help="The same, shot by shot; shot-changes.")
 @click.option("--protocol", metavar="TITLE", help="VIDEOS as one set, against --reference.")
+@click.option(
+    "--study",
+    metavar="FILE.html",
+    type=click.Path(path_type=Path),
+    help="A page that asks people which of two is better.",
+)
+@click.option("--answers", multiple=True, metavar="FILE", help="What a study's page saved.")
 @click.option("--report", metavar="FILE.html", type=click.Path(path_type=Path), help="Also a page.")
 @click.option("--fail-if", "bounds", multiple=True, metavar="NAME>VALUE", help="Exit 1 if so.")
 def score(
@@ -53,7 +64,11 @@ def score(
     lists: tuple[str, ...],
     singles: tuple[str, ...],
     features: str,
+    prompt: str | None,
+    storyboard: str | None,
     protocol: str | None,
+    study: Path | None,
+    answers: tuple[str, ...],
     report: Path | None,
     bounds: tuple[str, ...],
 ) -> None:
@@ -65,6 +80,14 @@ def score(
     limits = [_bound(text) for text in bounds]
     asked = [name.strip() for text in lists for name in text.split(",") if name.strip()]
     metrics = [*asked, *singles]
+    if study is not None or answers:
+        others = (reference, metrics, features, prompt, storyboard, protocol, report)
+        if any(others) or len(videos) != 2 or (study is not None and (answers or limits)):
+            what = "people compare two films, or two folders of films, and nothing else"
+            raise InputError(what, "--study", "longtake score ours/ theirs/ --study study.html")
+        found = _preferred(voice, (videos[0], videos[1]), study, answers, limits)
+        _hold(found, limits)
+        return
     if protocol is not None:
         if reference is None or metrics or report is not None:
             what = "a protocol measures two sets, and nothing else"
@@ -76,17 +99,56 @@ def score(
         return
     if report is not None:
         _check_report(report, videos)
+    shots = _shots(prompt, storyboard)
     found, shown = _measured(
-        voice, videos, reference, metrics, features, limits, report is not None
+        voice, videos, reference, metrics, features, shots, limits, report is not None
     )
     if report is not None:
         from longtake.cli.report import page
 
         words = ["longtake", "score", *videos, *_words("--reference", reference)]
         words += [*_words("--metrics", ",".join(metrics)), *_words("--features", features)]
+        words += [*_words("--prompt", prompt), *_words("--storyboard", storyboard)]
         _write(report, page(shown, shlex.join([*words, "--report", str(report)]), __version__))
         voice.note(f"the report is in {report}")
     _hold(found, limits)
+
+
+def _preferred(
+    voice: Voice,
+    videos: tuple[str, str],
+    study: Path | None,
+    answers: tuple[str, ...],
+    limits: list[Bound],
+) -> Values:
+    """Writes a study's page, or tells what people answered."""
+    from longtake.cli.study import answers_of, page_of
+
+    if study is not None:
+        _check_report(study, videos, "--study")
+        _write(study, page_of(*videos, "Which film is better?"))
+        voice.note(f"the study is in {study}")
+        return {}
+    for name, _, _ in limits:
+        if name != "preference":
+            raise InputError(f"no score '{name}'", "--fail-if", "preference")
+    value = answers_of(answers, *videos)
+    voice.line({"event": "scored", "metric": "preference", **value.line()})
+    low, high = value.detail["low"], value.detail["high"]
+    voice.say(f"{'preference':<14}{value.value:.3f} ({low:.3f} to {high:.3f})  {value.verdict}")
+    return {"preference": [("preference", value.value)]}
+
+
+def _shots(prompt: str | None, storyboard: str | None) -> tuple[Shot, ...]:
+    """What the films were asked to show."""
+    from longtake.controls import Shot
+    from longtake.prompts.storyboard import read_storyboard
+
+    if prompt is not None and storyboard is not None:
+        raise InputError("a prompt and a storyboard", "--prompt", "one of them")
+    if prompt is not None:
+        return (Shot(prompt, float("inf")),)
+    return read_storyboard(storyboard).shots if storyboard is not None else ()
 
 
 def _words(option: str, value: str | None) -> list[str]:
@@ -126,12 +188,13 @@ def _measured(
     reference: str | None,
     metrics: list[str],
     features: str,
+    shots: tuple[Shot, ...],
     limits: list[Bound],
     paged: bool,
 ) -> tuple[Values, list[Shown]]:
     """Every film's scores, told as they come: values by metric, and what a page shows."""
     from longtake.metrics import examine
-    from longtake.metrics.shelf import film_of, usual
+    from longtake.metrics.shelf import film_of, told, usual
     from longtake.metrics.watching import Watch
 
     names = metrics or usual(reference)
@@ -139,6 +202,7 @@ def _measured(
         if name not in names:
             raise InputError(f"no score '{name}'", "--fail-if", nearest(name, names))
     films = [dataclasses.replace(film_of(video), features=features) for video in videos]
+    films = [dataclasses.replace(film, shots=told(shots, film.fps)) for film in films]
     found: Values = {name: [] for name in names}
     shown = []
     for video, film in zip(videos, films, strict=True):
@@ -205,15 +269,15 @@ def _breaks(number: float, sign: str, limit: float) -> bool:
     }[sign]
 
 
-def _check_report(place: Path, videos: tuple[str, ...]) -> None:
+def _check_report(place: Path, videos: tuple[str, ...], option: str = "--report") -> None:
     """Refuses a place where no page can be, before anything is measured."""
     parent = place.absolute().parent
     if place.suffix.lower() not in (".html", ".htm"):
-        raise InputError("a report is an HTML page", f"--report {place}", f"{place.stem}.html")
+        raise InputError("a report is an HTML page", f"{option} {place}", f"{place.stem}.html")
     if not parent.is_dir() or not os.access(parent, os.W_OK):
         raise InputError("cannot write into the folder", str(parent), "an existing folder")
     if place.is_dir() or os.path.realpath(place) in map(os.path.realpath, videos):
-        raise InputError("something else is there", f"--report {place}", "another name")
+        raise InputError("something else is there", f"{option} {place}", "another name")
 
 
 def _write(place: Path, text: str) -> None:

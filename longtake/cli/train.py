@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,9 @@ import click
 from longtake import recipes
 from longtake.cli.base import Voice, resumable, verb
 from longtake.cli.film import options_of
+from longtake.cli.progress import clock
 from longtake.errors import InputError, nearest
+from longtake.lab.home import home, weights_of
 
 
 @verb(
@@ -28,8 +32,16 @@ from longtake.errors import InputError, nearest
 @click.option("--steps", type=click.IntRange(1), metavar="N", help="Steps in all.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Stop by the clock.")
 @click.option("--seed", type=click.IntRange(0), metavar="N", help="What chance starts from.")
+@click.option("--charts", type=click.Path(path_type=Path), metavar="DIR", help="For TensorBoard.")
 @click.option("--set", "sets", multiple=True, metavar="KNOB=VALUE", help="Other settings.")
-def train(voice: Voice, name: str, run: Path | None, sets: tuple[str, ...], **given: Any) -> None:
+def train(
+    voice: Voice,
+    name: str,
+    run: Path | None,
+    charts: Path | None,
+    sets: tuple[str, ...],
+    **given: Any,
+) -> None:
     """Train the recipe NAME, whose file has a function `train`; goes on from its last checkpoint."""
     recipe = recipes.find(name)
     learn = getattr(inspect.getmodule(recipe), "train", None)
@@ -38,9 +50,11 @@ def train(voice: Voice, name: str, run: Path | None, sets: tuple[str, ...], **gi
     none = {"images": (), "videos": (), "sets": sets}
     texts = dict.fromkeys(("model", "scheme", "seconds", "frames", "fps", "size", "seed"))
     settings = options_of({**texts, "device": None, "strength": None, **none}).get("settings", {})
-    asked = {**given, "run": run or Path(f"{name.partition(':')[0]}.training"), **settings}
-    asked = {key: value for key, value in asked.items() if value is not None}
     known = inspect.signature(learn).parameters
+    if run is None and "run" in known and known["run"].default is inspect.Parameter.empty:
+        run = Path(f"{name.partition(':')[0]}.training")
+    asked = {**given, "run": run, **settings}
+    asked = {key: value for key, value in asked.items() if value is not None}
     free = any(p.kind is p.VAR_KEYWORD for p in known.values())
     for key in asked:
         if key not in known and not free:
@@ -52,7 +66,31 @@ def train(voice: Voice, name: str, run: Path | None, sets: tuple[str, ...], **gi
         if needed and key not in asked:
             raise InputError(f"no --{key}", "longtake train", f"--{key} ...")
     resumable()
-    for event in learn(**asked):
+    curve = learn(**asked)
+    if charts is not None:
+        from longtake.train import charted
+
+        curve = charted(curve, charts)
+    _follow(curve, voice)
+
+
+def train_at_first_use(model: str, settings: Mapping[str, str], voice: Voice) -> None:
+    """Trains a built-in recipe whose weights are its proof's and not there yet; says first how long it takes."""
+    name = model.replace("-", "_")
+    if name not in recipes.names() or "\nPROOF = " not in recipes.source(name):
+        return
+    module = importlib.import_module(f"longtake.recipes.{name}")
+    if "weights" in settings or weights_of(home(name), name).is_file():
+        return
+    minutes = clock(60 * module.PROOF.minutes)
+    voice.note(f"{name} is trained before its first film: at most {minutes} on two cores, once")
+    resumable()
+    _follow(module.train(), voice)
+
+
+def _follow(events: Iterable[Any], voice: Voice) -> None:
+    """A training's curve."""
+    for event in events:
         voice.line(event.line())
         if not voice.json:
             voice.note("  ".join(f"{k} {v}" for k, v in event.line().items() if k != "event"))

@@ -21,6 +21,7 @@ from longtake.brief.numbers import read_fps, read_frames, read_seed
 from longtake.cli.base import Verbs, Voice, verb
 from longtake.cli.lawful import check, read_settings
 from longtake.cli.progress import clock
+from longtake.cli.sets import is_spec, miniature, preview_set, sets, shards, supplement
 from longtake.controls import Shot, Storyboard
 from longtake.errors import InputError
 from longtake.prompts.storyboard import read_size, read_storyboard
@@ -51,12 +52,12 @@ class Reel:
         "longtake data render sky --seconds 30 --size 128x128 --seed 3 --out sky.mp4",
     ),
     kind=Verbs,
-    short_help="List, preview, render and check worlds.",
+    short_help="List, preview, render and check worlds and datasets.",
     invoke_without_command=True,
 )
 @click.pass_context
 def data(ctx: click.Context, voice: Voice) -> None:
-    """List worlds, or render, preview and check them. Without a verb: the list."""
+    """List worlds, or render, preview and check them, and datasets. Without a verb: the worlds."""
     if ctx.invoked_subcommand is not None:
         return
     from longtake import worlds
@@ -133,17 +134,21 @@ def render(voice: Voice, world: str, out: str, truth: str | None, **values: Any)
     (
         "longtake data preview sky --out sheet.png",
         "longtake data preview sky --prompt 'dawn over a city' --seed 4 --out dawn.png",
+        "longtake data preview ucf101:ucf --out sheet.png",
     ),
 )
-@click.argument("world")
+@click.argument("world", metavar="WORLD|SPEC")
 @_world_options
 @click.option("--out", required=True, metavar="FILE.png", help="The sheet.")
 def preview(voice: Voice, world: str, out: str, **values: Any) -> None:
-    """Render 24 frames spread over the WORLD's film onto one sheet."""
+    """Lay 24 frames spread over the WORLD's film, or of the dataset SPEC, onto one sheet."""
     from longtake.api import check_sheet
     from longtake.video import contact_sheet
 
     check_sheet(Path(out))
+    if is_spec(world):
+        preview_set(voice, world, out, read_seed(_either(values["seed"], 0)))
+        return
     fps, _, reels = _reels(world, values)
     frames = sum(reel.frames for reel in reels)
     count = min(24, frames)
@@ -319,3 +324,7 @@ assert isinstance(data, click.Group)
 data.add_command(render)
 data.add_command(preview)
 data.add_command(check)
+data.add_command(sets)
+data.add_command(miniature)
+data.add_command(shards)
+data.add_command(supplement)

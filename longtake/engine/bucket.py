@@ -78,6 +78,9 @@ class Bucket:
         self._mark()
         self._write(self._clip(key), pack(clip, key))
 
+    def settle(self) -> None:
+        """What a service has taken is its own to keep."""
+
     def drop(self, key: str) -> int:
         """Removes a clip; the bytes that were freed."""
         with self._reached(key):

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from longtake.clip import Clip, Codec
+from longtake.clip import Clip, Codec, StreamingCodec
 from longtake.engine.events import Decoded, Event
 from longtake.engine.executors import enough_memory
 from longtake.engine.heap import trim
@@ -73,13 +73,21 @@ def shown(job: Job, window: Window) -> tuple[int, int]:
 
 
 def showing(job: Job, only: tuple[int, int] | None) -> Iterator[Window]:
-    """The windows in which film frames [first, end) lie; all of them without `only`."""
-    for window in windows(job.takes, job.system.stages[-1].codec.spec.context):
+    """The windows in which film frames [first, end) lie; all of them without `only`.
+
+    Of a codec that streams also those before them in their take.
+    """
+    spec = job.system.stages[-1].codec.spec
+    for window in windows(job.takes, spec.context):
         first, end = shown(job, window)
-        if only is None or (first < only[1] and only[0] < end):
-            yield window
-        elif only[1] <= first:
+        if end <= first:  # indices that only fill the last chunk of a take
+            continue
+        if only is not None and only[1] <= first:
             return
+        if spec.streams and window.take.frames is not None:
+            end = window.take.first + window.take.frames
+        if only is None or only[0] < end:
+            yield window
 
 
 class Read(Protocol):
@@ -102,6 +110,7 @@ class Reel:
         self._windows = showing(job, only)
         self._next = next(self._windows, None)
         self._written: set[int] = set()
+        self._tracks: dict[View | None, Track] = {}
         self._take: int | None = None
         self._settled = not job.redone
         self._lane: Lane[Frames] = Lane("decode")
@@ -146,8 +155,9 @@ class Reel:
 
     def _handed(self) -> Iterator[Frames | Event]:
         frames = self._trimmed(self._lane.take())
-        yield frames
-        yield Decoded((frames.first, frames.first + len(frames.pixels)))
+        if len(frames.pixels):
+            yield frames
+            yield Decoded((frames.first, frames.first + len(frames.pixels)))
         trim()
 
     def _development(self, window: Window) -> Callable[[], Frames]:
@@ -155,15 +165,28 @@ class Reel:
 
         As first made, and over them those of every redo in their order.
         """
-        first = self._read(self._stage, window.reads)
-        above = []
+        tracks, self._tracks = self._tracks, {}
+        first, above = self._seen(window, None, tracks), []
         for number, parts in enumerate(self._job.layers.parts):
             for part in parts:
-                if part.free and _touches(window, self._job, part.frames):
+                if part.free and self._concerns(window, part):
                     last = number + 1 == len(self._job.redone)
                     view = self._job.layers.film(number + 1, self._take if last else None)
-                    above.append((self._read(self._stage, window.reads, view), part))
-        return partial(developed, self._codec.made, self._job, window, first, above)
+                    above.append((self._seen(window, view, tracks), part))
+        return partial(developed, self._job, window, first, above)
+
+    def _seen(
+        self, window: Window, view: View | None, tracks: Mapping[View | None, Track]
+    ) -> Callable[[], Frames]:
+        """How a window's frames are made as seen; a codec that streams goes on from the window before."""
+        codec, read = self._codec.made, partial(self._read, self._stage, view=view)
+        if not (codec.spec.streams and isinstance(codec, StreamingCodec)):
+            return partial(develop, codec, read(window.reads), window, self._job)
+        track = tracks.get(view)
+        if track is None or track.take != window.take:
+            track = Track(self._job, codec, window.take)
+        self._tracks[view] = track
+        return track.development(window, read)
 
     def _trimmed(self, frames: Frames) -> Frames:
         if self._only is None:
@@ -175,10 +198,16 @@ class Reel:
     def _is_whole(self, window: Window) -> bool:
         job, given = self._job, self._job.given_indices
         if not self._settled and any(
-            _touches(window, job, part.frames) for parts in job.layers.parts for part in parts
+            self._concerns(window, part) for parts in job.layers.parts for part in parts
         ):
             return False
         return all(index in self._written or index in given for index in window.reads)
+
+    def _concerns(self, window: Window, part: Part) -> bool:
+        """Whether a part is decoded with a window: it lies there or, if the codec streams, later in its take."""
+        first, end = shown(self._job, window)
+        later = self._codec.spec.streams and part.take == window.take
+        return first < part.frames[1] and (later or part.frames[0] < end)
 
     def _forget(self, window: Window) -> None:
         """Drops the marks of indices that no later window reads."""
@@ -186,14 +215,52 @@ class Reel:
         self._written.difference_update(range(window.low, start))
 
 
+class Track:
+    """A take decoded as a stream: all its windows in film order, from the first."""
+
+    def __init__(self, job: Job, codec: StreamingCodec, take: Take) -> None:
+        self.take, self._job = take, job
+        self._stream = codec.stream(take.length)
+        self._next = take.start  # the next index to be read
+        self._first = job.first_frame(take, take.start) + job.system.stages[-1].codec.spec.lead
+        self._buffer: Tensor | None = None  # final frames from film frame `_first` on
+
+    def development(self, window: Window, read: Callable[[Indices], Clip]) -> Callable[[], Frames]:
+        """How a window's frames are made; the latents that the stream has not had are read here and now."""
+        ahead = tuple(range(self._next, window.high))
+        self._next = window.high
+        return partial(self._develop, window, read(ahead).frames if ahead else None)
+
+    def _develop(self, window: Window, latents: Tensor | None) -> Frames:
+        import torch
+
+        if latents is not None:
+            length = self.take.length
+            last = length is not None and window.high == self.take.start + length
+            with torch.no_grad():
+                made = self._stream.push(latents, last)[0]
+            if self._buffer is not None:
+                made = torch.cat([self._buffer, made]) if len(made) else self._buffer
+            self._buffer = made
+        assert self._buffer is not None, "a stream that withholds frames"
+        begin, end = shown(self._job, window)
+        video = self._buffer[begin - self._first : end - self._first]
+        assert len(video) == end - begin, "a stream that withholds frames"
+        self._buffer, self._first = self._buffer[end - self._first :].clone(), end
+        return Frames(begin, _fitted(video, self._job.canvas, self._job.size))
+
+
 def developed(
-    codec: Codec, job: Job, window: Window, first: Clip, above: Iterable[tuple[Clip, Part]]
+    job: Job,
+    window: Window,
+    first: Callable[[], Frames],
+    above: Iterable[tuple[Callable[[], Frames], Part]],
 ) -> Frames:
     """A window's frames from its first latents, and over them those of parts made again."""
     with enough_memory(f"decoding frame {shown(job, window)[0]}"):
-        frames = develop(codec, first, window, job)
-        for latents, part in above:
-            frames = laid_over(frames, develop(codec, latents, window, job), part)
+        frames = first()
+        for made, part in above:
+            frames = laid_over(frames, made(), part)
     return frames
 
 
@@ -214,7 +281,7 @@ def laid_over(below: Frames, above: Frames, part: Part) -> Frames:
     import torch
 
     first = max(part.frames[0], below.first)
-    end = min(part.frames[1], below.first + len(below.pixels))
+    end = max(first, min(part.frames[1], below.first + len(below.pixels)))
     here = slice(first - below.first, end - below.first)
     weights = torch.tensor(part.weights()[first - part.frames[0] : end - part.frames[0]])
     weights = weights[:, None, None, None]
@@ -222,11 +289,6 @@ def laid_over(below: Frames, above: Frames, part: Part) -> Frames:
     mixed = (1 - weights) * below.pixels[here] + weights * above.pixels[here]
     pixels[here] = mixed.round().to(torch.uint8)
     return Frames(below.first, pixels)
-
-
-def _touches(window: Window, job: Job, frames: tuple[int, int]) -> bool:
-    first, end = shown(job, window)
-    return first < frames[1] and frames[0] < end
 
 
 def _fitted(video: Tensor, canvas: tuple[int, int], size: tuple[int, int]) -> Tensor:

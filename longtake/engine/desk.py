@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +22,14 @@ from longtake.steps import Indices
 if TYPE_CHECKING:
     from torch import Tensor
 
-BUDGET = (
-    256 << 20
-)  # bytes of clips kept in memory; others come back from the store when they are read
+# bytes of clips kept in memory, and one at least; others come back from the store when they are read,
+# which is nothing beside a call of a model whose clips are so large
+BUDGET = 4 << 20
+
+STILL = "still"  # name under which a given picture's pixels are carried, with its index after it
+REDRAWN = (
+    "redrawn "  # before an index: how a model drew a given frame it observed, for the film to show
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,12 +54,16 @@ class Desk:
         self._settled = settled(job, store)
         self._keys = Keys(job, self._settled)
         self._critic = Critic(job)
+        calls = job.calls if job.frames is not None else ()
+        self._readers = Counter(number for call in calls for number in call.needs)
+        self._judged: dict[int, str] = {}  # keys of calls that others will be judged by
         self._tried: dict[int, list[Attempt]] = {}
         self._faults: dict[int, str] = {}
         self.verdicts: dict[int, Verdict] = {}  # of the calls that make a stretch again
         self._hand: OrderedDict[str, Clip] = OrderedDict()
         self._bytes = 0
         self._recorded = {line["step"]: line["key"] for line in store.records()}
+        self._redrawn: dict[tuple[int, int], tuple[int, str]] = {}  # what drew a given index again
 
     def order(self, call: Call) -> Order:
         """Chooses what an adaptive call observes and takes the key; its needs must be stored."""
@@ -78,11 +87,12 @@ class Desk:
             self._tried[number] = [Attempt(key, clip, verdict, None)]
             return False
         self._lay(key.key, clip)
+        self._note_redrawn(order, clip)
         before = self._recorded.pop(number, None)
         # the same take of a stretch is another step, or none yet, once it lies upon other redos
         if before != key.key and (before is not None or order.call.view is not None):
             self._record(order, None, verdict)
-        self._heed(order.call, verdict)
+        self._heed(order, verdict)
         return True
 
     def turned_down(self, order: Order) -> tuple[Order, str]:
@@ -143,7 +153,8 @@ class Desk:
         self._record(order, made.seconds, made.verdict)
         self.store.put(order.key.key, made.clip)
         self._lay(order.key.key, made.clip)
-        self._heed(order.call, made.verdict)
+        self._note_redrawn(order, made.clip)
+        self._heed(order, made.verdict)
         return order, ""
 
     def _again(self, order: Order) -> Order:
@@ -172,8 +183,15 @@ class Desk:
         unsettled = order.key.first.key not in self._settled
         return self.job.repair == "repair" and bool(verdict.why) and unsettled
 
-    def _heed(self, call: Call, verdict: Verdict) -> None:
-        """Keeps what others will ask about a clip that is now stored."""
+    def _heed(self, order: Order, verdict: Verdict) -> None:
+        """Keeps what others will ask about a clip that is now stored, and no more of what only it asked."""
+        call = order.call
+        if self.job.frames is not None:
+            self._judged[call.number] = order.key.key
+            self._readers.subtract(call.needs)
+            for number in (call.number, *call.needs):
+                if not self._readers[number] and number in self._judged:
+                    self._critic.forget(self._judged.pop(number))
         if verdict.why:
             self._faults[call.number] = verdict.why
         if call.view is not None:
@@ -189,11 +207,28 @@ class Desk:
                 pieces.setdefault(piece, []).append(index)
             else:
                 written.setdefault(self._keys.writer(stage, index, view), []).append(index)
-        parts = [self._piece(piece, stage).pick(at) for piece, at in pieces.items()]
+        parts = [_shown(self._piece(piece, stage), at) for piece, at in pieces.items()]
         for (number, key), at in sorted(written.items()):
             clip = self._stored(key, number)
             parts.append(dataclasses.replace(clip.pick(at), carry=clip.carry))
         return self._joined(parts)
+
+    def shown(self, stage: int, indices: Indices, view: View | None = None) -> Clip:
+        """As `clips`, for the film: given frames as the model drew them that observed them, where it says so."""
+        drawn = [index for index in indices if (stage, index) in self._redrawn]
+        rest = tuple(index for index in indices if index not in drawn)
+        parts = [self.clips(stage, rest, view)] if rest else []
+        for index in drawn:
+            number, key = self._redrawn[stage, index]
+            parts.append(Clip(self._stored(key, number).carry[f"{REDRAWN}{index}"], (index,)))
+        return self._joined(parts)
+
+    def _note_redrawn(self, order: Order, clip: Clip) -> None:
+        call = order.call
+        for name in clip.carry if call.view is None else ():
+            if name.startswith(REDRAWN):
+                place = (call.stage, int(name.removeprefix(REDRAWN)))
+                self._redrawn.setdefault(place, (call.number, order.key.key))
 
     def _joined(self, parts: Sequence[Clip]) -> Clip:
         return parts[0] if len(parts) == 1 else Clip.join(parts)
@@ -280,7 +315,7 @@ class Desk:
             assert clip is not None, "a piece that was just stored"
         self._lay(key, clip)
         # stored from 0, because the same clip may lie elsewhere in another film
-        return Clip(clip.frames, piece.at)
+        return dataclasses.replace(clip, at=piece.at)
 
     def _encode(self, given: Given, stage: int) -> None:
         import torch
@@ -293,7 +328,11 @@ class Desk:
         for piece in dict.fromkeys(p for p in places if p.given is given):
             with torch.no_grad():
                 frames = encoded(self.job, piece, pixels, stage).detach().cpu()
-            clip, key = Clip(frames, tuple(range(piece.count))), self.job.piece_key(piece, stage)
+            carry = {}
+            if given.still and self.job.system.stages[stage].codec.spec.stills:
+                carry = {STILL: pixels.mul(255).round().to(torch.uint8)}
+            clip = Clip(frames, tuple(range(piece.count)), carry)
+            key = self.job.piece_key(piece, stage)
             self.store.damaged.pop(key, None)
             self.store.put(key, clip)
             self._lay(key, clip)
@@ -317,15 +356,27 @@ class Desk:
         self.store.drop(key)
 
 
+def _shown(clip: Clip, at: Sequence[int]) -> Clip:
+    """Indices of a piece; a picture's pixels are carried under the index it holds."""
+    carry = {f"{name} {clip.at[0]}": value for name, value in clip.carry.items()}
+    return dataclasses.replace(clip.pick(at), carry=carry)
+
+
 def encoded(job: Job, piece: Piece, pixels: Tensor, stage: int) -> Tensor:
     """Latents of a piece, (1, count, *frame), encoded with the rest of the clip around it."""
     codec = job.system.stages[stage].codec.made
     spec = codec.spec
-    # a codec's encoder sees no farther than its decoder does
+    # a codec's encoder sees no farther than its decoder does; one that streams sees all the past
     left, right = min(piece.before, spec.context[0]), min(piece.after, spec.context[1])
+    if spec.streams:
+        left, right = piece.before, 0
     first = piece.offset - left * spec.stride
     count = (left + piece.count + right) * spec.stride
     frames = [min(max(n, 0), len(pixels) - 1) for n in range(first, first + count)]
+    if spec.lead and any(take.start == piece.start - left for take in job.takes):
+        frames = frames[spec.lead :]
+    elif spec.lead:  # the first latent of an encoding is another kind: one more goes before
+        frames, left = [frames[0]] * (spec.stride - spec.lead) + frames, left + 1
     video = _filled(pixels[frames], spec.down)[None]
     return codec.encode(video)[:, left : left + piece.count]
 

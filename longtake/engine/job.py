@@ -164,17 +164,21 @@ class Job:
     @cached_property
     def takes(self) -> tuple[Take, ...]:
         """Unbroken stretches of film and the indices that hold them."""
-        return lay_takes(self.frames, self.stride, self.cuts, self._skip())
+        spec = self.system.stages[0].codec.spec
+        return lay_takes(
+            self.frames, self.stride, self.cuts, self._skip(), lead=spec.lead, holds=spec.holds
+        )
 
     def _skip(self) -> int:
         """Frames to drop at the start, so that the clip generation joins fills whole indices."""
         end = min((cut for cut in self.cuts if cut > 0), default=self.frames)
         inside = [g for g in self.given if not g.still and (end is None or g.end <= end)]
         clips = sorted(inside, key=lambda given: given.frame)
+        lead = self.system.stages[0].codec.spec.lead
         for clip in clips:
             if end is None or clip.end < end:
-                return -clip.end % self.stride
-        return -clips[0].frame % self.stride if clips else 0
+                return -(clip.end + lead) % self.stride
+        return -(clips[0].frame + lead) % self.stride if clips else 0
 
     @cached_property
     def timeline(self) -> Timeline:
@@ -386,8 +390,9 @@ class Keys:
         key = StepKey(self._parts(call, observed))
         key = key.rolled(self._attempts.get(key.key, 0) if attempt is None else attempt)
         layer = None if call.view is None else (call.view.redo, call.view.take)
+        writer = call.number, key.key  # one for all: a long film has many indices
         for index in call.step.targets:
-            self._writer[call.stage, index, layer] = (call.number, key.key)
+            self._writer[call.stage, index, layer] = writer
         if self._reach is not None:
             self._left[key.key] += len(call.step.targets)
             self._forget(self._reach)

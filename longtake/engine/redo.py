@@ -166,7 +166,8 @@ def parts_of(job: Job, first: int, end: int) -> tuple[Part, ...]:
     latents if the decoder looks beyond the index it decodes: what it shows there and what it showed
     there before are cross-faded, and frames outside stay as they are to the bit.
     """
-    sees = job.system.stages[-1].codec.spec.context
+    spec = job.system.stages[-1].codec.spec
+    sees = (MARGIN if spec.streams else spec.context[0], spec.context[1])
     parts = []
     for take in job.takes:
         last = end if take.frames is None else min(end, take.first + take.frames)

@@ -89,6 +89,10 @@ class Critic:
             self._trails.popitem(last=False)
         return verdict
 
+    def forget(self, key: str) -> None:
+        """No clip will depend on this one any more."""
+        self._trails.pop(key, None)
+
     def asked(self, verdict: Verdict, stage: int, clip: Clip, request: ClipRequest) -> Verdict:
         """The verdict with the scores of the stage's own judge, if it has one."""
         judge = self.job.system.stages[stage].judge

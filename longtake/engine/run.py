@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 
 from longtake.engine.decode import Frames, Reel, showing
 from longtake.engine.desk import Desk, Order
@@ -47,7 +48,7 @@ def render(
     desk = Desk(job, store)
     wanted = None if only is None else needed(job, only)
     queue, takes = Queue(job, wanted), Takes(job, desk, wanted)
-    reel = Reel(job, desk.clips, only)
+    reel = Reel(job, desk.shown, only)
     orders: dict[int, Order] = {}
 
     def landed(call: Call | None = None) -> Iterator[Event | Frames]:
@@ -118,6 +119,7 @@ def render(
                 time.sleep(PAUSE)
             queue.retry()
         yield from reel.rest()
+        store.settle()
     except MachineError as error:
         safe = f"{error.what}; {ran + reused} finished steps are safe"
         hint = error.hint or "the same command again"
@@ -127,6 +129,8 @@ def render(
         executor.close()
         for order in orders.values():
             store.release(order.claim)
+        with suppress(MachineError):  # of which the first has been told
+            store.settle()
     if not reel.over:
         raise PlanError("frames were never written", job.system.name)
     frames = job.frames or 0 if only is None else only[1] - only[0]

@@ -9,10 +9,13 @@ import json
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from longtake.clip import Clip
+from longtake.engine.lane import Lane
 from longtake.errors import InputError, MachineError
 from longtake.keys import canonical
 
@@ -29,6 +32,7 @@ VERSION = 1
 MARKER = "store.json"
 CARRY = "carry."
 ENDLESS = "endless"  # the folder in a run folder where an endless film has a run folder of its own
+UNSYNCED = 4  # clips at most that are written, but that a power cut could still take
 
 
 def whole_lines(journal: Iterable[bytes]) -> Iterator[dict[str, Any]]:
@@ -55,6 +59,9 @@ class Store(Protocol):
 
     def put(self, key: str, clip: Clip) -> None:
         """Stores a clip: wholly or not at all."""
+
+    def settle(self) -> None:
+        """Waits until all that was stored outlasts a power cut; MachineError if it will not."""
 
     def drop(self, key: str) -> int:
         """Removes a clip, if it is there; the bytes that were freed."""
@@ -92,6 +99,9 @@ class Memory:
         """Keeps a clip."""
         self.clips[key] = clip
 
+    def settle(self) -> None:
+        """Nothing here outlasts the process."""
+
     def drop(self, key: str) -> int:
         """Lets a clip go."""
         clip = self.clips.pop(key, None)
@@ -116,7 +126,9 @@ class Memory:
 class Folder:
     """A run folder: `store.json`, `journal.jsonl`, `clips/`, and `damaged/` clips.
 
-    Nothing is created before the first write. Several processes may share it.
+    Nothing is created before the first write. Several processes may share it. A clip that is put
+    is at once where a kill cannot take it; disks are slow to say that it would outlast a power cut
+    too, so that is asked beside the next steps. One that a power cut tore is known by its hash.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -124,6 +136,7 @@ class Folder:
         self.damaged: dict[str, str] = {}
         self._claims: IO[bytes] | None = None
         self._names = itertools.count()
+        self._syncing: Lane[None] | None = None
         self._check()
 
     def has(self, key: str) -> bool:
@@ -148,8 +161,26 @@ class Folder:
             return None
 
     def put(self, key: str, clip: Clip) -> None:
-        """Writes beside the place and moves into it; MachineError if the disk does not take it."""
-        self._write(self._file(key), pack(clip, key))
+        """Writes beside the place and moves into it; MachineError if the disk does not take it.
+
+        It may also refuse one of the UNSYNCED clips before.
+        """
+        file = self._file(key)
+        self._open()
+        with self._part(file, pack(clip, key)) as part:
+            os.replace(part, file)
+        if self._syncing is None:
+            self._syncing = Lane("sync", UNSYNCED)
+        if not self._syncing.room:
+            self._syncing.take()
+        self._syncing.give(partial(_synced, file))
+
+    def settle(self) -> None:
+        """Waits until all that was put is on the disk; MachineError if the disk refuses."""
+        lane, self._syncing = self._syncing, None
+        if lane is not None:
+            with lane:
+                pass
 
     def claim(self, key: str) -> bool:
         """Locks one byte of the file `claims`, which the system frees when the process ends."""
@@ -261,16 +292,21 @@ class Folder:
         return True
 
     def _write(self, file: Path, data: bytes) -> None:
+        """Puts a file in its place, whole even after a power cut."""
         self._open()
+        with self._part(file, data) as part:
+            _fsync(part)
+            os.replace(part, file)
+            _sync(file.parent)
+
+    @contextmanager
+    def _part(self, file: Path, data: bytes) -> Iterator[Path]:
+        """The bytes in a file beside their place; it is gone if the block fails."""
         part = file.parent / f".tmp-{os.getpid()}-{next(self._names)}"
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            with part.open("wb") as out:
-                out.write(data)
-                out.flush()
-                os.fsync(out.fileno())
-            os.replace(part, file)
-            _sync(file.parent)
+            part.write_bytes(data)
+            yield part
         except OSError as error:
             part.unlink(missing_ok=True)
             raise _machine(error, file) from None
@@ -362,6 +398,22 @@ def _ours(name: str) -> bool:
 def _last_byte(file: IO[bytes]) -> bytes:
     file.seek(-1, os.SEEK_END)
     return file.read(1)
+
+
+def _synced(file: Path) -> None:
+    """Has a file that was moved into its place outlast a power cut."""
+    try:
+        _fsync(file)
+        _sync(file.parent)
+    except FileNotFoundError:  # an endless film needs it no more
+        pass
+    except OSError as error:
+        raise _machine(error, file) from None
+
+
+def _fsync(file: Path) -> None:
+    with file.open("rb+") as opened:
+        os.fsync(opened.fileno())
 
 
 def _sync(folder: Path) -> None:

@@ -18,7 +18,7 @@ from longtake.lab.films import sheet
 from longtake.lab.home import weights_of
 from longtake.lab.shared import codec
 from longtake.lab.takes import Stretch, Takes, encoded
-from longtake.train import Logged, Losses, Schedule, fit
+from longtake.train import Logged, Losses, Schedule, fit, in_half
 
 SCALES: Mapping[str, float] = {"cpu": 1.0, "gpu": 10.0}  # steps of a training, times this
 
@@ -80,6 +80,7 @@ class Lab:
         world: str,
         count: int,
         frames: int,
+        /,  # worlds have knobs of these names
         *,
         use: str = "train",
         kind: str = "kl",
@@ -111,16 +112,18 @@ class Lab:
         steps: int,
         **schedule: Any,
     ) -> Iterator[Trained]:
-        """`module` trained in place for `steps`, numbered batches; schedule: as `train.Schedule`.
+        """`module` trained in place for `steps`, numbered batches, products in bfloat16.
 
-        Arms that are compared get equal steps of equal batches: the clock would give a busy machine's
+        schedule: as `train.Schedule`. Arms that are compared get equal steps of equal batches: the clock would give a busy machine's
         arms unequal training.
         """
         whole = max(1, round(self.count(steps) * SCALES[self.scale]))
         settings = {"rate": 2e-3, "ema": 0.995, "save_every": 100, "seed": self.seed} | schedule
         module.to(self.device)
         plan = Schedule(whole, **settings)
-        for logged in fit(module, losses, batch, plan, self.folder / "arms" / arm):
+        for logged in fit(
+            module, in_half(losses, self.device), batch, plan, self.folder / "arms" / arm
+        ):
             yield Trained(arm, whole, logged)
 
     def trained(self, arm: str, module: nn.Module) -> nn.Module:

@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 
-from longtake import recipes
 from longtake.errors import InputError, nearest
 from longtake.keys import fingerprint
 from longtake.lab.bench import Lab
+from longtake.lab.catalogue import proven
 from longtake.system import Curve, Measured, Proof
 
 RESULT = "result.json"
@@ -39,16 +39,11 @@ class Proven:
         return {"event": "proved", **self.result}
 
 
-def provable() -> tuple[str, ...]:
-    """Recipes that bring a proof; told from their text, none is imported."""
-    return tuple(name for name in recipes.names() if "\nPROOF = " in recipes.source(name))
-
-
 def proof_of(name: str) -> Proof:
     """A recipe's proof."""
     plain = name.replace("-", "_")
-    if plain not in provable():
-        raise InputError(f"no proof of '{name}'", "longtake prove", nearest(plain, provable()))
+    if plain not in proven():
+        raise InputError(f"no proof of '{name}'", "longtake prove", nearest(plain, proven()))
     proof: Proof = importlib.import_module(f"longtake.recipes.{plain}").PROOF
     return proof
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from longtake.metrics.inception import Certainty, inception_score
     from longtake.metrics.kernels import kernel_distance, kernel_subsets
     from longtake.metrics.moments import Moments
+    from longtake.metrics.moving import Dynamic, StillFlicker
     from longtake.metrics.overlength import (
         Drift,
         Flicker,
@@ -43,9 +44,12 @@ if TYPE_CHECKING:
     from longtake.metrics.probe import Look, Probe
     from longtake.metrics.protocols import PROTOCOLS, find_protocol
     from longtake.metrics.repeating import Repetition, repetition
+    from longtake.metrics.revisits import LoopClosure
     from longtake.metrics.scores import Score
     from longtake.metrics.sets import score_sets
     from longtake.metrics.shelf import METRICS, Film, Findings, examine, score, step_borders
+    from longtake.metrics.shots import Consistency, PromptAgreement, PromptFit, ShotChanges, Told
+    from longtake.metrics.windows import Blocks, Windows
 
 _HOME = {
     "clips": ("ClipDistance", "Clips", "clips_of"),
@@ -77,6 +81,10 @@ _HOME = {
     "repeating": ("Repetition", "repetition"),
     "scores": ("Score",),
     "sets": ("score_sets",),
+    "moving": ("Dynamic", "StillFlicker"),
+    "revisits": ("LoopClosure",),
+    "shots": ("Consistency", "PromptAgreement", "PromptFit", "ShotChanges", "Told"),
+    "windows": ("Blocks", "Windows"),
     "shelf": ("METRICS", "Film", "Findings", "examine", "score", "step_borders"),
 }
 
@@ -84,12 +92,15 @@ __all__ = [
     "EXTRACTORS",
     "METRICS",
     "PROTOCOLS",
+    "Blocks",
     "Certainty",
     "ClipDistance",
     "Clips",
     "ColourLag",
+    "Consistency",
     "Course",
     "Drift",
+    "Dynamic",
     "Extractor",
     "Extrapolated",
     "Film",
@@ -98,14 +109,21 @@ __all__ = [
     "Frozen",
     "Joins",
     "Look",
+    "LoopClosure",
     "Meter",
     "Moments",
     "Motion",
     "Probe",
+    "PromptAgreement",
+    "PromptFit",
     "Repetition",
     "Score",
     "Seams",
+    "ShotChanges",
+    "StillFlicker",
     "Stretch",
+    "Told",
+    "Windows",
     "clips_of",
     "drift",
     "examine",

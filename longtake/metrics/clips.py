@@ -116,17 +116,17 @@ def world_of(extractor: Extractor) -> Moments:
     return world
 
 
-def distance(rows: Tensor, reference: Tensor | Moments, protocol: Protocol) -> Score:
+def distance(rows: Tensor | Moments, reference: Tensor | Moments, protocol: Protocol) -> Score:
     """How far features (n, d) are from those of a reference; the protocol says by which statistic.
 
     The kernel distance needs the reference's rows. Where there are rows, `floor` in the detail is the
     distance between their even and odd halves: what a film as good as the reference cannot go below.
     """
-    size = reference.count if isinstance(reference, Moments) else len(reference)
-    name = protocol.of(len(rows), size).name
+    count, size = _count(rows), _count(reference)
+    name = protocol.of(count, size).name
     floor = {}
     if protocol.statistic == "kernel-poly3":
-        if isinstance(reference, Moments):
+        if isinstance(reference, Moments) or isinstance(rows, Moments):
             what = "the world at large is kept as moments alone"
             raise InputError(what, protocol.title, "a film as --reference, or --metric fvd")
         value = kernel_distance(rows, reference)
@@ -136,8 +136,12 @@ def distance(rows: Tensor, reference: Tensor | Moments, protocol: Protocol) -> S
         value = frechet(rows, reference)
         if isinstance(reference, Tensor) and size >= 2 * FLOOR:
             floor = {"floor": frechet(reference[::2], reference[1::2])}
-    counts = {"clips": len(rows), "reference_clips": size}
+    counts = {"clips": count, "reference_clips": size}
     return Score(value, name, "low", detail={**counts, **floor})
+
+
+def _count(sample: Tensor | Moments) -> int:
+    return sample.count if isinstance(sample, Moments) else len(sample)
 
 
 class ClipDistance:

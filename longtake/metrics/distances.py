@@ -10,6 +10,7 @@ import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -47,7 +48,7 @@ def _distance(mean_a: Tensor, root_a: Tensor, mean_b: Tensor, root_b: Tensor) ->
     if len(mean_a) != len(mean_b):
         what = f"features of width {len(mean_a)} and {len(mean_b)}"
         raise InputError(what, "frechet", "one kind of features")
-    cross = torch.linalg.svdvals(root_a.T @ root_b).sum()
+    cross = float(np.linalg.svd((root_a.T @ root_b).numpy(), compute_uv=False).sum())
     spread = root_a.square().sum() + root_b.square().sum()
     value = float((mean_a - mean_b).square().sum() + spread - 2 * cross)
     # Less than this is rounding of the three traces: equal samples in another order, say.
@@ -65,17 +66,30 @@ def _rooted(sample: Moments | Tensor) -> tuple[Tensor, Tensor]:
         raise InputError(f"{len(sample)} features", "frechet", "at least 2")
     rows = _finite(sample.detach().cpu()).double()
     mean = rows.mean(0)
-    centred = (rows - mean) / math.sqrt(len(rows) - 1)
+    centred, scale = rows - mean, math.sqrt(len(rows) - 1)
     if len(rows) > rows.shape[1]:
-        centred = torch.linalg.qr(centred, mode="r").R
-    return mean, centred.T
+        plain = centred.numpy()  # of a matrix and itself numpy computes one half only
+        root = _triangle(torch.from_numpy(plain.T @ plain))
+        centred = torch.linalg.qr(centred, mode="r").R if root is None else root.T
+    return mean, centred.T / scale
+
+
+def _triangle(covariance: Tensor) -> Tensor | None:
+    """Cholesky's root of (d, d), None where directions are missing or as small as rounding."""
+    root, failed = torch.linalg.cholesky_ex(covariance)
+    powers = root.diagonal().square()
+    least = len(root) * torch.finfo(torch.float64).eps * covariance.diagonal().amax()
+    return None if int(failed) or float(powers.amin()) <= float(least) else root
 
 
 def _root(covariance: Tensor) -> Tensor:
     """(d, k) of a positive semidefinite (d, d), in float64, without directions that are rounding."""
-    values, vectors = torch.linalg.eigh(_finite(covariance).double())
-    least = len(values) * torch.finfo(torch.float64).eps * values.abs().max()
-    kept = values > least
+    whole = _finite(covariance).double()
+    triangle = _triangle(whole)
+    if triangle is not None:
+        return triangle
+    values, vectors = torch.linalg.eigh(whole)
+    kept = values > len(values) * torch.finfo(torch.float64).eps * values.abs().max()
     root: Tensor = vectors[:, kept] * values[kept].sqrt()
     return root
 
@@ -105,7 +119,7 @@ def windowed(
     the one before. One window's moments are held at a time.
     """
     at, distances = [], []
-    for begin, end, moments in _windows(features, len(reference.total), window):
+    for begin, end, moments in _windows(features, reference.width, window):
         at.append((begin + end) / 2)
         distances.append(frechet(moments, reference))
     if not distances:

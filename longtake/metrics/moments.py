@@ -2,125 +2,198 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
 
 from longtake.errors import InputError
 
-UNIT = 2.0**-24  # features are counted in these: float32 near 1 has steps of 2**-23
-LARGEST = 2.0**13  # of a feature's size
-SMALLEST = 2.0**-12  # of the largest feature: below, too little of it would be counted
-_PARTS = 2**18  # a count is split into so many: 19 bits above, 18 below
-_ROWS = 8192  # sums of so many products of two parts stay exact in float64
-_MOST = 2**25  # rows that int64 sums hold
-_OLD = 12  # bits by which the unit of older files was coarser
+BITS = 21  # of a feature that are counted, below the octave of its row's largest
+LARGEST = 1e100  # of a feature's size: squares stay finite in float64
+_ROWS = 2048  # 2 * BITS + 11 bits: sums of so many products of two counts are exact in float64
+_CALL = 2**18  # rows after which sums are carried: int64 holds 2**63
+_CARRY = 40  # bits of a sum that stand in its lower word
+_LEAST = -300  # exponent below which features count as zero
+_OCTAVES = 2  # of one bin: rows of a network's features then fall into one or two
 
 
 class Moments:
     """What the Frechet distance needs of features (n, d), in constant memory.
 
-    Features are rounded to whole multiples of 2**-24 and summed in int64, their products in two
-    parts each, so that adding and merging in any order changes no bit. Memory: 3 d**2 words.
-    InputError for features beyond 8192 in size, not-a-numbers, and a wrong width; when read, for
-    features so small throughout that rounding would show.
+    Each row is rounded to 21 bits below the power of four that its largest feature fits in, and
+    counted among rows of that size in whole numbers: adding and merging in any order changes no
+    bit. Memory: 2 d**2 words for each of these sizes, and up to 2048 rows that are counted together.
+    InputError for a wrong width and for features that are not finite, or past 1e100.
     """
 
     def __init__(self, width: int) -> None:
-        self.count = 0
-        self.largest = 0.0
-        self.total = torch.zeros(width, dtype=torch.int64)
-        self.high = torch.zeros(width, width, dtype=torch.int64)
-        self.cross = torch.zeros(width, width, dtype=torch.int64)
-        self.low = torch.zeros(width, width, dtype=torch.int64)
+        self.width, self.count = width, 0
+        self._bins: dict[int, _Sums] = {}  # by exponent
+        self._waiting: list[Tensor] = []  # rows not yet in them
 
     def add(self, features: Tensor) -> Moments:
         """Takes in rows of features (n, d); returns itself."""
-        if features.ndim != 2 or features.shape[1] != len(self.total):
+        if features.ndim != 2 or features.shape[1] != self.width:
             what = f"features of shape {tuple(features.shape)}"
-            raise InputError(what, "frechet", f"(n, {len(self.total)})")
-        for rows in features.detach().cpu().double().split(_ROWS):  # type: ignore[no-untyped-call]
-            size = rows.abs()
-            if not bool((size <= LARGEST).all()):  # not-a-numbers fail this too
-                what = "a feature is too large or not a number"
-                raise InputError(what, "frechet", f"{-LARGEST:g}..{LARGEST:g}")
-            counted = (rows / UNIT).round()
-            high = (counted / _PARTS).round()
-            low = counted - high * _PARTS
-            mixed = high.T @ low
-            self.largest = max(self.largest, float(size.max()) if size.numel() else 0.0)
-            self.total += counted.long().sum(0)
-            self.high += (high.T @ high).long()
-            self.cross += (mixed + mixed.T).long()
-            self.low += (low.T @ low).long()
-            self._grow(len(rows))
+            raise InputError(what, "frechet", f"(n, {self.width})")
+        size = features.abs().max() if features.numel() else 0.0
+        if not bool(size <= LARGEST):  # not-a-numbers fail this too
+            what = "a feature is too large or not a number"
+            raise InputError(what, "frechet", f"{-LARGEST:g}..{LARGEST:g}")
+        self.count += len(features)
+        self._waiting.append(features.detach().cpu())
+        if sum(map(len, self._waiting)) >= _ROWS:
+            self._settle()
+        else:
+            self._waiting[-1] = self._waiting[-1].clone()
         return self
 
     def merge(self, other: Moments) -> Moments:
         """Takes in what another has seen; returns itself."""
-        if len(other.total) != len(self.total):
-            what = f"features of width {len(other.total)} and {len(self.total)}"
+        if other.width != self.width:
+            what = f"features of width {self.width} and {other.width}"
             raise InputError(what, "frechet", "one kind of features")
-        self.largest = max(self.largest, other.largest)
-        for name in ("total", "high", "cross", "low"):
-            getattr(self, name).add_(getattr(other, name))
-        self._grow(other.count)
+        for exponent, sums in other._sorted():
+            self._bin(exponent).merge(sums)
+        self.count += other.count
         return self
 
     @property
     def mean(self) -> Tensor:
         """(d,) float64."""
-        return self.total.double() * UNIT / self._some(1)
+        return self._total() / self._some(1)
 
     @property
     def covariance(self) -> Tensor:
         """(d, d) float64, unbiased."""
-        sums = (self.high.double() * _PARTS + self.cross.double()) * _PARTS + self.low.double()
-        mean = self.total.double() / self._some(2)
-        return (sums - self.count * torch.outer(mean, mean)) * (UNIT**2 / (self.count - 1))
+        count = self._some(2)
+        products = torch.zeros(self.width, self.width, dtype=torch.float64)
+        for exponent, sums in self._sorted():
+            found = sums.high.double().mul_(2.0**_CARRY).add_(sums.low)
+            products += found.mul_(4.0 ** (exponent - BITS))
+        mean = self._total() / count
+        return products.addr_(mean, mean, alpha=-count).div_(count - 1)
 
     def tensors(self) -> dict[str, Tensor]:
         """For a safetensors file; `Moments.of_tensors` reads it back."""
-        largest = torch.tensor(self.largest, dtype=torch.float64)
-        sums = {"total": self.total, "high": self.high, "cross": self.cross, "low": self.low}
-        return {"count": torch.tensor(self.count), "largest": largest, **sums}
+        bins = self._sorted()
+        found = {"count": torch.tensor(self.count), "width": torch.tensor(self.width)}
+        found["exponents"] = torch.tensor([e for e, _ in bins], dtype=torch.int64)
+        for exponent, sums in bins:
+            parts = dataclasses.asdict(sums)
+            found |= {f"{name}.{exponent}": value for name, value in parts.items()}
+        return found
 
     @staticmethod
     def of_tensors(tensors: Mapping[str, Tensor]) -> Moments:
         """What `tensors` gave; InputError for anything else."""
-        known = _renewed(tensors) if "products" in tensors else tensors
-        lost = {"count", "largest", "total", "high", "cross", "low"} - set(known)
-        if lost:
-            raise InputError(f"no '{min(lost)}' among the moments", "frechet", "Moments.tensors")
-        moments = Moments(len(known["total"]))
-        moments.count, moments.largest = int(known["count"]), float(known["largest"])
-        for name in ("total", "high", "cross", "low"):
-            getattr(moments, name).copy_(known[name])
+        known = _renewed(tensors) if "total" in tensors else tensors
+        try:
+            moments = Moments(int(known["width"]))
+            moments.count = int(known["count"])
+            for exponent in known["exponents"].tolist():
+                parts = (known[f"{name}.{exponent}"] for name in ("total", "high", "low"))
+                moments._bin(exponent).merge(_Sums(*parts))
+        except KeyError as error:
+            what = f"no {error} among the moments"
+            raise InputError(what, "frechet", "Moments.tensors") from None
+        except RuntimeError:
+            what = "moments of several widths"
+            raise InputError(what, "frechet", "Moments.tensors") from None
         return moments
 
-    def _grow(self, rows: int) -> None:
-        self.count += rows
-        if self.count > _MOST:
-            raise InputError(f"more than {_MOST} features", "frechet", "a sample of them")
+    def _total(self) -> Tensor:
+        total = torch.zeros(self.width, dtype=torch.float64)
+        for exponent, sums in self._sorted():
+            total += sums.total.double() * 2.0 ** (exponent - BITS)
+        return total
+
+    def _sorted(self) -> list[tuple[int, _Sums]]:
+        """Of all rows, in one order: floats made of them have the same bits."""
+        self._settle()
+        return sorted(self._bins.items())
+
+    def _settle(self) -> None:
+        """Counts the rows that wait."""
+        waiting, self._waiting = self._waiting, []
+        for rows in _joined(waiting):
+            size = rows.abs().amax(1) if rows.numel() else rows.new_zeros(len(rows))
+            bins = torch.frexp(size).exponent + _OCTAVES - 1
+            bins = (bins // _OCTAVES * _OCTAVES).clamp(min=_LEAST)
+            for exponent in bins[size > 0].unique().tolist():
+                inside = (bins == exponent) & (size > 0)
+                some = rows if bool(inside.all()) else rows[inside]
+                self._bin(exponent).add(some, 2.0 ** (BITS - exponent))
+
+    def _bin(self, exponent: int) -> _Sums:
+        if exponent not in self._bins:
+            self._bins[exponent] = _Sums.none(self.width)
+        return self._bins[exponent]
 
     def _some(self, least: int) -> int:
         if self.count < least:
             raise InputError(f"{self.count} features", "frechet", f"at least {least}")
-        if 0 < self.largest < SMALLEST:
-            what = f"no feature is larger than {self.largest:.2g}"
-            raise InputError(what, "frechet", "features scaled to about 1")
         return self.count
 
 
+@dataclasses.dataclass
+class _Sums:
+    """Of counts: total (d,), and products (d, d) as high * 2**40 + low, 0 <= low < 2**40. int64."""
+
+    total: Tensor
+    high: Tensor
+    low: Tensor
+
+    @staticmethod
+    def none(width: int) -> _Sums:
+        square = torch.zeros(2, width, width, dtype=torch.int64)
+        return _Sums(torch.zeros(width, dtype=torch.int64), *square)
+
+    def add(self, features: Tensor, scale: float) -> None:
+        """Takes in at most 2**18 rows (n, d) that are up to 2**21 when scaled."""
+        for rows in features.split(_ROWS):  # type: ignore[no-untyped-call]
+            counted = rows.to(torch.float64, copy=True).mul_(scale).round_()
+            self.total += counted.sum(0).long()
+            plain = counted.numpy()  # of a matrix and itself numpy computes one half only
+            self.low += torch.from_numpy(plain.T @ plain).long()
+        self._carry()
+
+    def merge(self, other: _Sums) -> None:
+        self.total += other.total
+        self.high += other.high
+        self.low += other.low
+        self._carry()
+
+    def _carry(self) -> None:
+        self.high += self.low >> _CARRY
+        self.low &= 2**_CARRY - 1
+
+
+def _joined(waiting: list[Tensor]) -> Iterable[Tensor]:
+    """At most 2**18 rows at a time."""
+    if not waiting:
+        return ()
+    rows = waiting[0] if len(waiting) == 1 else torch.cat(waiting)
+    found: Iterable[Tensor] = rows.split(_CALL)  # type: ignore[no-untyped-call]
+    return found
+
+
 def _renewed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Moments of a file whose unit was 2**-12, with the products in one piece."""
-    products = tensors["products"]
-    return {
-        "count": tensors["count"],
-        "largest": torch.tensor(1.0),
-        "total": tensors["total"] << _OLD,
-        "high": products >> _OLD,
-        "cross": (products & (2**_OLD - 1)) << (18 - _OLD),
-        "low": torch.zeros_like(products),
-    }
+    """Moments of older files, all counted in one unit: 2**-24 with products in three parts, or 2**-12."""
+    try:
+        total, count = tensors["total"], tensors["count"]
+        if "products" in tensors:
+            exponent, high = BITS - 12, torch.zeros_like(tensors["products"])
+            low = tensors["products"]
+        else:  # high * 2**36 + cross * 2**18 + low
+            exponent, above, across = BITS - 24, tensors["high"], tensors["cross"]
+            high = (above >> 4) + (across >> 22)
+            low = tensors["low"] + ((above & 15) << 36) + ((across & (2**22 - 1)) << 18)
+    except KeyError as error:
+        what = f"no {error} among the moments"
+        raise InputError(what, "frechet", "Moments.tensors") from None
+    sums = {f"total.{exponent}": total, f"high.{exponent}": high, f"low.{exponent}": low}
+    exponents = torch.tensor([exponent])
+    return {"count": count, "width": torch.tensor(len(total)), "exponents": exponents, **sums}

@@ -140,6 +140,11 @@ class _Local:
         return frame, (jump + self._least) / (usual + self._least)
 
 
+def jumps_against_neighbours() -> _Local:
+    """Told a film's jumps, says how each compares with those around it, a picture's coding counted out."""
+    return _Local(_SEEN)
+
+
 class Motion:
     """Mean frame difference of the last minute over that of the second; below 1 a film slows down."""
 

@@ -8,6 +8,7 @@ but the one that is.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib
 import io
 from pathlib import Path
@@ -167,6 +168,15 @@ class Clip:
         options = {"local_files_only": True}
         self.net = package.CLIPModel.from_pretrained(path, use_safetensors=True, **options).eval()
         self.reader = package.CLIPProcessor.from_pretrained(path, **options)
+        seen = self.net.config.vision_config
+        base = (seen.hidden_size, seen.patch_size) == (768, 32)
+        name = (
+            "clip-vit-base-patch32" if base else f"clip-{seen.hidden_size}-patch{seen.patch_size}"
+        )
+        known = find_protocol("clipsim-b32")
+        title = known.title if base else "clipsim"
+        known = dataclasses.replace(known, title=title, features=name)
+        self.protocol = dataclasses.replace(known, clips="a frame a second").name
 
     def fit(self, frames: Tensor, words: str) -> Tensor:
         """Cosines (t,) of frames (t, 3, h, w) in 0..255 with a prompt."""

@@ -62,6 +62,7 @@ class Protocol:
 
 
 ONE_CLIP = "one random clip a video"
+BY_POSITION = "frames by position"
 _I3D = "i3d-kinetics400"
 _FVD = "Unterthiner et al. 2018"
 _STYLEGAN_V = f"{_FVD}; Skorokhodov et al. 2022 (StyleGAN-V)"
@@ -118,6 +119,32 @@ _ALL = (
         real=0,
         clips="frames",
         source="Heusel et al. 2017",
+    ),
+    Protocol(
+        "avg-fid",
+        "frechet",
+        "inception-2015-12-05-pool3",
+        16,
+        8,
+        resize="tf1-bilinear-299",
+        samples=0,
+        real=0,
+        clips=BY_POSITION,
+        source="Yin et al. 2023 (NUWA-XL)",
+        note="the mean over 16 positions, 8 frames apart, of the distance of frames there",
+    ),
+    Protocol(
+        "avg-effnet",
+        "frechet",
+        "efficientnet-lite0-pool",
+        16,
+        8,
+        resize="bilinear-antialias-224",
+        crop=SHORT_SIDE,
+        samples=0,
+        real=0,
+        clips=BY_POSITION,
+        note="as avg-fid through features that install with longtake[metrics]: not FID",
     ),
     Protocol(
         "fid-infinity",

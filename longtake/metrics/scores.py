@@ -30,6 +30,10 @@ class Score:
         line = {"value": self.value, "protocol": self.protocol, **said, **self.detail}
         return {key: _plain(value) for key, value in line.items()}
 
+    def with_detail(self, **more: Any) -> Score:
+        """The same with more seen beside it."""
+        return dataclasses.replace(self, detail={**self.detail, **more})
+
     def beats(self, other: Score) -> bool:
         """Whether this is the better of two; InputError where neither end is good."""
         mine, theirs = self.value, self._alike(other)

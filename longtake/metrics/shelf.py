@@ -15,14 +15,25 @@ from torch import Tensor
 from longtake.errors import InputError, nearest
 from longtake.metrics.clips import ClipDistance, clips_of, world_of
 from longtake.metrics.colours import ColourLag
-from longtake.metrics.extractors import find_extractor
+from longtake.metrics.extractors import Extractor, find_extractor
 from longtake.metrics.fidelity import Beside, Nearness
 from longtake.metrics.film import Frames, Meter, Stretch, stretches
 from longtake.metrics.moments import Moments
+from longtake.metrics.moving import Dynamic, StillFlicker
 from longtake.metrics.overlength import Drift, Flicker, Frozen, Joins, Motion, Seams
 from longtake.metrics.probe import Distance, Reading, default_probe
 from longtake.metrics.repeating import Repetition
+from longtake.metrics.revisits import LoopClosure
 from longtake.metrics.scores import Score
+from longtake.metrics.shots import (
+    Consistency,
+    PromptAgreement,
+    PromptFit,
+    ShotChanges,
+    Told,
+    sky_words,
+)
+from longtake.metrics.windows import Blocks, Windows
 
 WORLD = "sky"  # the reference that stands for the world at large
 
@@ -33,6 +44,7 @@ class Film:
 
     borders: frames at which a piece made by itself begins, where known; cuts: where a take begins.
     features: what `fvd` and `kvd` look through, a name or NAME=FILE; the built-in ones unless given.
+    shots: what was asked for, where known. poses: of the camera, a row a frame, as in `LoopClosure`.
     """
 
     frames: Frames
@@ -41,6 +53,8 @@ class Film:
     borders: Collection[int] = ()
     cuts: Collection[int] = ()
     features: str = ""
+    shots: tuple[Told, ...] = ()
+    poses: Tensor | None = None
 
 
 class Filmed(Protocol):
@@ -84,14 +98,37 @@ def _beside(kind: str, near: Callable[[], Nearness] | None = None) -> Make:
 
 
 def _clips(statistic: str) -> Make:
-    def make(film: Film, reference: Film | None) -> Meter:
-        extractor = find_extractor(film.features or "tfvd")
-        if reference is None:
-            return ClipDistance(statistic, world_of(extractor), extractor)
-        rows = clips_of(reference.frames, reference.fps, extractor)
-        return ClipDistance(statistic, rows, extractor)
+    return lambda film, reference: ClipDistance(statistic, *_known(film, reference))
 
-    return make
+
+def _known(film: Film, reference: Film | None) -> tuple[Tensor | Moments, Extractor]:
+    """Features of the reference, or of the world at large, and through what they were seen."""
+    extractor = _extractor(film)
+    if reference is None:
+        return world_of(extractor), extractor
+    return clips_of(reference.frames, reference.fps, extractor), extractor
+
+
+def _extractor(film: Film) -> Extractor:
+    return find_extractor("tfvd" if _clip_folder(film) else film.features or "tfvd")
+
+
+def _clip_folder(film: Film) -> str:
+    """The folder of `clip=FOLDER`, which is asked about prompts alone."""
+    name, _, path = film.features.partition("=")
+    return path if name == "clip" else ""
+
+
+def _clipsim(film: Film, reference: Film | None) -> Meter:
+    packaged = importlib.import_module("longtake.metrics.packaged")
+    clip = packaged.Clip(_clip_folder(film) or None)
+    return PromptFit(film.shots, clip.fit, clip.protocol)
+
+
+def _closure(film: Film, reference: Film | None) -> Meter:
+    if film.poses is None:
+        raise InputError("no poses of the camera", "loop-closure", "Film(..., poses=...)")
+    return LoopClosure(film.poses)
 
 
 def _lpips() -> Nearness:
@@ -108,11 +145,20 @@ METRICS: Mapping[str, Make] = {
     "frozen": lambda film, _: Frozen(),
     "flicker": lambda film, _: Flicker(),
     "colours": lambda film, _: ColourLag(),
+    "dynamic": lambda film, _: Dynamic(),
+    "still-flicker": lambda film, _: StillFlicker(),
+    "shot-changes": lambda film, _: ShotChanges(film.shots),
+    "consistency": lambda film, _: Consistency(film.shots, _extractor(film)),
+    "agreement": lambda film, _: PromptAgreement(film.shots, sky_words()),
+    "clipsim": _clipsim,
+    "loop-closure": _closure,
     "probe": lambda film, _: Reading(),
     "frechet": _distance,
     # The usual names of distances of clips; the protocol names the features, the built-in ones unless others are given.
     "fvd": _clips("frechet"),
     "kvd": _clips("kernel-poly3"),
+    "fvd-slope": lambda film, reference: Windows(*_known(film, reference)),
+    "fvd-blocks": lambda film, reference: Blocks(*_known(film, reference)),
     "psnr": _beside("psnr"),
     "ssim": _beside("ssim"),
     "ms-ssim": _beside("ms-ssim"),
@@ -227,6 +273,15 @@ def film_of(source: Source, fps: float = 10.0) -> Film:
     if job is None:
         return Film(source, float(source.fps), name)
     return Film(source, float(source.fps), name, step_borders(job), tuple(job.cuts))
+
+
+def told(shots: Sequence[Any], fps: float) -> tuple[Told, ...]:
+    """A storyboard's shots (prompt, seconds, cut) as a film of this rate should show them."""
+    found, begin = [], 0.0
+    for shot in shots:
+        found.append(Told(round(begin * fps), shot.prompt, shot.cut))
+        begin += shot.seconds
+    return tuple(found)
 
 
 def _opened(path: Path) -> Film:

@@ -156,6 +156,28 @@ def cosine_levels(steps: int, offset: float = 0.008) -> Levels:
     return ((0.0, 1.0), *((alpha, math.sqrt(1 - alpha**2)) for alpha in inner), (1.0, 0.0))
 
 
+def ddpm_levels(
+    steps: int, count: int = 1000, low: float = 1e-4, high: float = 0.02, root: bool = False
+) -> Levels:
+    """The variance-preserving path of Ho et al. 2020: `count` betas from `low` to `high`, `steps` of its levels.
+
+    The noisiest is always among them, so that sampling begins where training ended. root: the betas'
+    roots are evenly spaced instead (Rombach et al. 2022).
+    """
+    if not 1 <= steps <= count:
+        raise InputError(f"{steps} of {count} steps", "ddpm_levels", f"1 to {count}")
+    if not 0 < low <= high < 1:
+        raise InputError(f"betas {low} to {high}", "ddpm_levels", "1e-4 to 0.02")
+    power = 2 if root else 1
+    first, last = low ** (1 / power), high ** (1 / power)
+    kept, path = 1.0, []
+    for n in range(count):
+        kept *= 1 - (first + n / max(count - 1, 1) * (last - first)) ** power
+        path.append((math.sqrt(kept), math.sqrt(1 - kept)))
+    chosen = [path[round(count * t) - 1] for t in _times(steps)[:-1]]
+    return (*chosen, (1.0, 0.0))
+
+
 def karras_levels(
     steps: int, sigma_min: float = 0.002, sigma_max: float = 80.0, rho: float = 7.0
 ) -> Levels:

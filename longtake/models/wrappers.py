@@ -12,13 +12,43 @@ from longtake.errors import FitError, InputError
 from longtake.keys import fingerprint
 
 
+class Rephrased:
+    """What wrappers share that only change what the model is asked, in training and sampling alike."""
+
+    model: ClipModel
+
+    def asked(self, request: ClipRequest) -> ClipRequest:
+        """What the model is asked instead."""
+        raise NotImplementedError
+
+    def sample(self, request: ClipRequest) -> Clip:
+        return self.model.sample(self.asked(request))
+
+    def sample_batch(self, requests: Sequence[ClipRequest]) -> list[Clip]:
+        """Together if the inner model can, else one by one."""
+        asked = [self.asked(request) for request in requests]
+        if isinstance(self.model, SamplesBatches):
+            return self.model.sample_batch(asked)
+        return [self.model.sample(request) for request in asked]
+
+    def losses(self, request: ClipRequest, truth: Clip) -> Mapping[str, Tensor]:
+        """The inner model's, asked so; FitError if it cannot be trained."""
+        losses = getattr(self.model, "losses", None)
+        if losses is None:
+            what = f"{type(self.model).__name__} cannot be trained"
+            raise FitError(what, type(self).__name__)
+        named: Mapping[str, Tensor] = losses(self.asked(request), truth)
+        return named
+
+
 @dataclasses.dataclass(frozen=True)
-class NoiseAugmented:
+class NoiseAugmented(Rephrased):
     """Shows the model its observed frames under noise of spread `amount`.
 
     A model trained and sampled so relies less on fine detail of frames it made itself, which is
     where errors enter and grow from clip to clip (Ho et al. 2022, cascaded diffusion, section 4).
-    The noise belongs to the observed frame: every call that reads it sees the same.
+    The noise belongs to the observed frame: every call that reads it sees the same; the truth of
+    a training stays clean.
     """
 
     model: ClipModel
@@ -35,25 +65,8 @@ class NoiseAugmented:
         mark = fingerprint(["noise augmented", self.amount, inner.fingerprint])
         return dataclasses.replace(inner, fingerprint=mark)
 
-    def sample(self, request: ClipRequest) -> Clip:
-        return self.model.sample(self._noisy(request))
-
-    def sample_batch(self, requests: Sequence[ClipRequest]) -> list[Clip]:
-        """Together if the inner model can, else one by one."""
-        noisy = [self._noisy(request) for request in requests]
-        if isinstance(self.model, SamplesBatches):
-            return self.model.sample_batch(noisy)
-        return [self.model.sample(request) for request in noisy]
-
-    def losses(self, request: ClipRequest, truth: Clip) -> Mapping[str, Tensor]:
-        """The inner model's, on noisy observed frames and clean truth."""
-        losses = getattr(self.model, "losses", None)
-        if losses is None:
-            raise FitError(f"{type(self.model).__name__} cannot be trained", "NoiseAugmented")
-        named: Mapping[str, Tensor] = losses(self._noisy(request), truth)
-        return named
-
-    def _noisy(self, request: ClipRequest) -> ClipRequest:
+    def asked(self, request: ClipRequest) -> ClipRequest:
+        """See `Rephrased`."""
         seen = request.observed
         if seen is None or not self.amount:
             return request

@@ -12,6 +12,7 @@ from typing import Any
 from longtake.errors import InputError, nearest
 from longtake.schemes.base import Paradigm
 from longtake.schemes.chain import Adaptive, Autoregressive, LongRange
+from longtake.schemes.drafts import Draft, Kept
 from longtake.schemes.linked import KeysThenFill, Unified
 from longtake.schemes.shots import OneShot, PerShot
 from longtake.schemes.tree import CoarseToFine, Hierarchy
@@ -23,7 +24,9 @@ __all__ = [
     "Autoregressive",
     "CoarseToFine",
     "Costs",
+    "Draft",
     "Hierarchy",
+    "Kept",
     "KeysThenFill",
     "LongRange",
     "OneShot",

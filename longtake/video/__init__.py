@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from longtake.video.fitting import fit_frames
     from longtake.video.geometry import FITS, Fit, check_size
+    from longtake.video.numbered import PictureFrames, VideoFrames
     from longtake.video.opening import VideoInfo, probe
     from longtake.video.pictures import contact_sheet, read_image, write_image
     from longtake.video.reading import read_frames, read_video
@@ -38,6 +39,7 @@ _HOME = {
     ),
     "fitting": ("fit_frames",),
     "geometry": ("FITS", "Fit", "check_size"),
+    "numbered": ("PictureFrames", "VideoFrames"),
     "opening": ("VideoInfo", "probe"),
     "pictures": ("contact_sheet", "read_image", "write_image"),
     "reading": ("read_frames", "read_video"),
@@ -49,9 +51,11 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "OUT_SUFFIXES",
     "PIXEL_LIMIT",
+    "PictureFrames",
     "QUALITIES",
     "VIDEO_SUFFIXES",
     "Fit",
+    "VideoFrames",
     "VideoInfo",
     "VideoWriter",
     "check_out",

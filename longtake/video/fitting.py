@@ -40,7 +40,10 @@ def fit_frames(
 def upright(
     frames: Tensor, size: tuple[int, int] | None, fit: str, turn: Turn, pixel_aspect: float = 1.0
 ) -> Tensor:
-    """Stored frames (t, 3, h, w) as a player shows them, at `size` or else at their own size."""
+    """Stored frames (t, 3, h, w) as a player shows them, at `size` or else at their own size.
+
+    The answer may be a view in another order of memory.
+    """
     if size is None:
         size, fit = shown_size(frames.shape[-1], frames.shape[-2], turn, pixel_aspect), "stretch"
     # Resizing comes first: turning a small picture is cheaper than turning a large one.
@@ -49,7 +52,7 @@ def upright(
     if turn.swap:
         frames = frames.transpose(-1, -2)
     mirrored = [axis for axis, on in ((-1, turn.mirror_x), (-2, turn.mirror_y)) if on]
-    return (frames.flip(mirrored) if mirrored else frames).contiguous()
+    return frames.flip(mirrored) if mirrored else frames
 
 
 def _resized(frames: Tensor, width: int, height: int) -> Tensor:

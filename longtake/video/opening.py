@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
 import struct
@@ -81,19 +82,34 @@ def opened(path: str | os.PathLike[str]) -> Iterator[tuple[InputContainer, Video
     with decoding(place, "it as a picture (--image)" if is_picture else _WANTED):
         container = open_container(place)
     with container:
-        moving = [s for s in container.streams.video if not s.disposition & _COVER_ART]
-        if not moving:
-            raise InputError("holds no moving pictures", str(path), _WANTED)
-        context = moving[0].codec_context
-        if context is None:
-            raise InputError("its pictures are of an unknown kind", str(path), _WANTED)
-        check_pixels(context.width, context.height, place)
-        context.options = {"max_pixels": str(PIXEL_LIMIT)}
-        context.thread_type = "AUTO"
-        # Every thread holds a frame: large frames get one, or memory grows with the machine.
-        large = context.width * context.height > 4_000_000
-        context.thread_count = 1 if large else min(4, os.cpu_count() or 1)
-        yield container, moving[0]
+        yield container, moving_pictures(container, place)
+
+
+@contextmanager
+def opened_bytes(data: bytes, name: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """`opened` for a file in memory, which errors call by `name`."""
+    with decoding(name):
+        options = {"max_pixels": str(PIXEL_LIMIT), "format_whitelist": _DEMUXERS}
+        container = av.open(io.BytesIO(data), "r", options=options, metadata_errors="replace")
+    with container:
+        yield container, moving_pictures(container, name)
+
+
+def moving_pictures(container: InputContainer, place: Path) -> VideoStream:
+    """A container's first stream of moving pictures, its claimed size checked."""
+    moving = [s for s in container.streams.video if not s.disposition & _COVER_ART]
+    if not moving:
+        raise InputError("holds no moving pictures", str(place), _WANTED)
+    context = moving[0].codec_context
+    if context is None:
+        raise InputError("its pictures are of an unknown kind", str(place), _WANTED)
+    check_pixels(context.width, context.height, place)
+    context.options = {"max_pixels": str(PIXEL_LIMIT)}
+    context.thread_type = "AUTO"
+    # Every thread holds a frame: large frames get one, or memory grows with the machine.
+    large = context.width * context.height > 4_000_000
+    context.thread_count = 1 if large else min(4, os.cpu_count() or 1)
+    return moving[0]
 
 
 _COVER_ART = Disposition.attached_pic

@@ -25,20 +25,24 @@ _LABEL_SIZE = 10
 
 
 def read_image(
-    path: str | os.PathLike[str], *, size: tuple[int, int] | None = None, fit: str = "cover"
+    path: str | os.PathLike[str],
+    *,
+    size: tuple[int, int] | None = None,
+    fit: str = "cover",
+    data: bytes | None = None,
 ) -> Tensor:
     """A picture as (3, h, w) uint8 RGB, upright by its EXIF note, at `size` (width, height).
 
     Transparent parts are laid over white, as viewers show them; of an animation, the first frame.
     Raises `InputError` for anything that is not a whole picture of at most 64 million pixels,
-    before decoding where the header tells.
+    before decoding where the header tells. With `data`, the file is in memory and `path` its name.
     """
     check_fit(fit)
     if size is not None:
         check_size(size)
-    pixels, turn = load_rgb(path)
+    pixels, turn = load_rgb(path, data)
     stored = torch.from_numpy(pixels).permute(2, 0, 1).unsqueeze(0)
-    return upright(stored, size, fit, turn)[0]
+    return upright(stored, size, fit, turn)[0].contiguous()
 
 
 def write_image(frame: Tensor, path: str | os.PathLike[str]) -> None:

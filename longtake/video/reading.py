@@ -119,7 +119,7 @@ def _read(
     for show in chosen(stored, start, length, rate):
         if shown is None or show is not last:
             with decoding(place):
-                shown, last = show(size), show
+                shown, last = show(size).contiguous(), show
             size = size or (shown.shape[-1], shown.shape[-2])
         else:
             shown = shown.clone()
@@ -142,7 +142,7 @@ def _filmed(place: Path, fit: str, start: Fraction) -> Iterator[Dated[Show]]:
     with opened(place) as (container, stream):
         scaler, aspect = VideoReformatter(), pixel_aspect(stream)
         for item in _from(container, stream, place, start):
-            show = partial(_show_frame, item.what, fit, scaler, aspect)
+            show = partial(show_frame, item.what, fit, scaler, aspect)
             yield Dated(item.begin, item.end, item.tick, show)
 
 
@@ -183,24 +183,27 @@ def _show_picture(file: Path, fit: str, size: tuple[int, int] | None) -> Tensor:
     return read_image(file, size=size, fit=fit)
 
 
-def _show_frame(
+def show_frame(
     frame: VideoFrame,
     fit: str,
     scaler: VideoReformatter,
     aspect: float,
     size: tuple[int, int] | None,
 ) -> Tensor:
-    """(3, h, w) uint8 RGB, upright; transparent parts over white, as for pictures."""
+    """(3, h, w) uint8 RGB, upright, perhaps a view."""
+    stored = rgb_of(frame, scaler, SCALING).permute(2, 0, 1).unsqueeze(0)
+    return upright(stored, size, fit, display_turn(frame), aspect)[0]
+
+
+def rgb_of(frame: VideoFrame, scaler: VideoReformatter, scaling: Interpolation) -> Tensor:
+    """The stored pixels (h, w, 3) uint8; transparent parts over white, as for pictures."""
     clear = any(part.is_alpha for part in frame.format.components)
     kind = "rgba" if clear else "rgb24"
     scaled = scaler.reformat(
-        frame, format=kind, src_colorspace=_space(frame), interpolation=SCALING, threads=1
+        frame, format=kind, src_colorspace=_space(frame), interpolation=scaling, threads=1
     )
     pixels = torch.from_numpy(scaled.to_ndarray())
-    if clear:
-        pixels = _over_white(pixels)
-    stored = pixels.permute(2, 0, 1).unsqueeze(0)
-    return upright(stored, size, fit, display_turn(frame), aspect)[0]
+    return _over_white(pixels) if clear else pixels
 
 
 def _over_white(pixels: Tensor) -> Tensor:

@@ -36,33 +36,37 @@ _TURNS = {
 
 
 @contextmanager
-def picture(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
-    """A picture whose header has been read and whose claimed size is within the limit."""
-    place = check_in(path)
+def picture(path: str | os.PathLike[str], data: bytes | None = None) -> Iterator[Image.Image]:
+    """A picture whose header has been read and whose claimed size is within the limit.
+
+    With `data`, the file is in memory and `path` is what errors call it.
+    """
+    place = check_in(path) if data is None else Path(path)
     moving = place.suffix.lower() in VIDEO_SUFFIXES
     hint = "it as a video (--video)" if moving else _WANTED
     with _blamed(place, hint), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about large or odd files: both are judged here
-        with Image.open(place, formats=_formats()) as image:
+        source = place if data is None else io.BytesIO(data)
+        with Image.open(source, formats=_formats()) as image:
             check_pixels(*image.size, place)
             yield image
 
 
-def picture_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+def picture_size(path: str | os.PathLike[str], data: bytes | None = None) -> tuple[int, int]:
     """The (width, height) at which a picture is shown, from its header alone."""
-    with picture(path) as image:
+    with picture(path, data) as image:
         width, height = image.size
         turned = image.format != "TIFF" and _turn(image).swap  # Pillow turns TIFF files itself
         return (height, width) if turned else (width, height)
 
 
-def load_rgb(path: str | os.PathLike[str]) -> tuple[np.ndarray, Turn]:
+def load_rgb(path: str | os.PathLike[str], data: bytes | None = None) -> tuple[np.ndarray, Turn]:
     """The stored pixels (h, w, 3) uint8 of a picture's first frame, and the turn they still need.
 
     Transparency is laid over white, as pages and viewers show it; 16-bit samples are rounded;
     pixels with a colour profile are brought to sRGB.
     """
-    with picture(path) as image:
+    with picture(path, data) as image:
         image.load()
         turn = _turn(image)  # after loading, for Pillow turns TIFF files itself
         return np.array(_over_white(_as_srgb(_eight_bit(image, Path(path))))), turn

@@ -202,8 +202,7 @@ def make_model(making: Making) -> Iterator[Logged]:
         if step % 100 == 0 or not latents.shards:
             latents.refresh()
         scene, level = latents.batch(step, making.clips)
-        moved = [getattr(scene, f.name).to(making.device) for f in dataclasses.fields(scene)]
-        return Scene(*moved), level.to(making.device)
+        return Scene.join([scene], torch.device(making.device)), level.to(making.device)
 
     def losses(batch: tuple[Scene, Tensor]) -> dict[str, Tensor]:
         scene, level = batch

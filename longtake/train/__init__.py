@@ -1,4 +1,7 @@
-"""The only training loop: losses of a module over numbered batches, EMA, checkpoints, exact resume."""
+"""The only training loop: losses of a module over numbered batches, EMA, checkpoints, exact resume.
+
+One process or many (`torchrun`), by the same call; see `ranks`.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,22 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from longtake.errors import InputError
+from longtake.train.charts import charted
+from longtake.train.ranks import Ranks
+
+__all__ = [
+    "Average",
+    "Logged",
+    "Muon",
+    "Ranks",
+    "Schedule",
+    "adversarial",
+    "charted",
+    "fit",
+    "in_half",
+    "optimisers",
+    "orthogonal",
+]
 
 Losses = Callable[[Any], Mapping[str, Tensor]]  # a batch -> named losses, (b,) or scalars
 Batches = Callable[[int], Any]  # a step's number -> its batch: what makes resume exact
@@ -28,7 +48,8 @@ Tools = Callable[[nn.Module, Sequence[nn.Parameter], float], list[torch.optim.Op
 class Schedule:
     """How long and how fast. minutes: stop early on the clock, the rate falling to zero by then.
 
-    seed: of torch's own generator, set anew for every step, so that what losses draw is resumed too.
+    seed: of torch's own generator, set anew for every batch, so that what losses draw is resumed too.
+    pieces: batches to a step, shared out among the processes there are; a step's gradient is their mean.
     """
 
     steps: int
@@ -40,6 +61,11 @@ class Schedule:
     log_every: int = 20
     clip: float = 1.0
     seed: int = 0
+    pieces: int = 1
+
+    def __post_init__(self) -> None:
+        if self.pieces < 1:
+            raise InputError(f"pieces={self.pieces}", "Schedule", "1 or more")
 
     def progress(self, step: int, seconds: float) -> float:
         """Share of the training that is over, by steps or by the clock."""
@@ -80,6 +106,20 @@ class Average:
         decay = min(self.decay, (1 + step) / (10 + step))
         for name, p in module.named_parameters():
             self.weights[name].lerp_(p.detach(), 1 - decay)
+
+    @contextmanager
+    def worn(self, module: nn.Module) -> Iterator[None]:
+        """The module with these weights, in `eval`; afterwards exactly as it was."""
+        modes = {part: part.training for part in module.modules()}
+        kept = {name: value.detach().clone() for name, value in module.state_dict().items()}
+        module.load_state_dict(self.weights, strict=False)
+        module.eval()
+        try:
+            yield
+        finally:
+            module.load_state_dict(kept)
+            for part, mode in modes.items():
+                part.training = mode
 
 
 class Muon(torch.optim.Optimizer):
@@ -211,6 +251,16 @@ def players(
     return found
 
 
+def in_half(losses: Losses, device: str = "cpu", dtype: torch.dtype = torch.bfloat16) -> Losses:
+    """The same losses, their products of matrices in half precision; weights and sums stay whole."""
+
+    def mixed(batch: Any) -> Mapping[str, Tensor]:
+        with torch.autocast(device, dtype=dtype):
+            return {name: loss.float() for name, loss in losses(batch).items()}
+
+    return mixed
+
+
 def fit(
     module: nn.Module,
     losses: Losses,
@@ -219,60 +269,103 @@ def fit(
     folder: Path,
     parts: Mapping[str, nn.Module] | None = None,
     tools: Tools = optimisers,
+    watch: Callable[[int], None] | None = None,
 ) -> Iterator[Logged]:
     """Trains `module` in place and yields its curve; continues from `folder` if a checkpoint is there.
 
     parts: by a loss's name, the part of `module` which that loss alone trains (a generator, a
     critic); each part has optimisers of its own, all losses of one step are taken at the same
-    weights, and weights in no part are trained by the losses not named. At the end, and in
-    `folder/average.safetensors`, stand the averaged weights. InputError where the losses do not
-    have the parts' names.
+    weights, and weights in no part are trained by the losses not named. Batches are numbered
+    through: `schedule.pieces` to a step. watch: called with the step at every checkpoint while the
+    module wears its averaged weights, to look at samples; it changes nothing in the training. At
+    the end, and in `folder/average.safetensors`, stand the averaged weights. Of several processes
+    (`Ranks`) the first writes. InputError where the losses do not have the parts' names.
     """
+    ranks = Ranks.here()
+    mine = ranks.share(schedule.pieces)
     folder.mkdir(parents=True, exist_ok=True)
     parts = parts or {}
+    ranks.copy([*module.parameters(), *module.buffers()])
     team = players(module, parts, tools, schedule.rate)
     average = Average(module, schedule.ema)
     everyone = [tool for player in team for tool in player.tools]
     step, spent = _resume(module, everyone, average, folder)
-    _forget_after(folder / "curve.jsonl", step)
+    ranks.wait()
+    if ranks.first:
+        _forget_after(folder / "curve.jsonl", step)
     begun, sums = time.monotonic() - spent, dict[str, list[float]]()
-    while schedule.progress(step, time.monotonic() - begun) < 1:
-        factor = schedule.factor(step, time.monotonic() - begun)
-        torch.manual_seed(_seed(schedule.seed, step))
-        named = losses(batches(step))
-        _expect(parts, named, team)
-        totals = [player.total(named, frozenset(parts)) for player in team]
-        grads = [  # all before any update: a later player's loss must not see new weights
-            torch.autograd.grad(
-                total, player.params, retain_graph=player is not team[-1], allow_unused=True
-            )
-            for player, total in zip(team, totals, strict=True)
-        ]
+
+    def elapsed() -> float:
+        seconds = time.monotonic() - begun
+        return seconds if schedule.minutes is None else ranks.agree(seconds)
+
+    def save() -> None:
+        if ranks.first:
+            _save(module, everyone, average, folder, step, time.monotonic() - begun)
+
+    while schedule.progress(step, seconds := elapsed()) < 1:
+        summed: list[list[Tensor | None]] = [[None] * len(player.params) for player in team]
+        for piece in mine:
+            number = step * schedule.pieces + piece
+            torch.manual_seed(_seed(schedule.seed, number))
+            named = losses(batches(number))
+            _expect(parts, named, team)
+            _add(summed, _gradients(team, named, frozenset(parts), schedule.pieces))
+            for name, loss in named.items():
+                sums.setdefault(name, []).append(float(loss.detach().mean()))
         norms = [
-            player.descend(grad, schedule.clip, factor)
-            for player, grad in zip(team, grads, strict=True)
+            player.descend(
+                ranks.total(grads, player.params), schedule.clip, schedule.factor(step, seconds)
+            )
+            for player, grads in zip(team, summed, strict=True)
         ]
+        ranks.copy(list(module.buffers()))
         if all(math.isfinite(norm) for norm in norms):
             average.follow(module, step)
-        for name, loss in named.items():
-            sums.setdefault(name, []).append(float(loss.detach().mean()))
         step += 1
         if step % schedule.log_every == 0:
-            means = {name: sum(values) / len(values) for name, values in sums.items()}
+            means = ranks.means({name: sum(values) / len(values) for name, values in sums.items()})
             sums.clear()
             logged = Logged(step, time.monotonic() - begun, means | {"norm": max(norms)})
-            with (folder / "curve.jsonl").open("a") as file:
-                file.write(json.dumps(logged.line()) + "\n")
+            if ranks.first:
+                with (folder / "curve.jsonl").open("a") as file:
+                    file.write(json.dumps(logged.line()) + "\n")
             yield logged
         if step % schedule.save_every == 0:
-            _save(module, everyone, average, folder, step, time.monotonic() - begun)
-    _save(module, everyone, average, folder, step, time.monotonic() - begun)
+            save()
+            if watch is not None and ranks.first:
+                with average.worn(module):
+                    watch(step)
+    save()
+    ranks.wait()
     module.load_state_dict(average.weights, strict=False)
 
 
-def _seed(seed: int, step: int) -> int:
-    """Of torch's generator at a step."""
-    data = hashlib.sha256(f"{seed}/{step}".encode()).digest()
+def _gradients(
+    team: Sequence[Player], named: Mapping[str, Tensor], others: frozenset[str], pieces: int
+) -> list[Sequence[Tensor | None]]:
+    """Of every player, all taken before any update: a later player's loss must not see new weights."""
+    totals = [player.total(named, others) / pieces for player in team]
+    return [
+        torch.autograd.grad(
+            total, player.params, retain_graph=player is not team[-1], allow_unused=True
+        )
+        for player, total in zip(team, totals, strict=True)
+    ]
+
+
+def _add(summed: list[list[Tensor | None]], more: Sequence[Sequence[Tensor | None]]) -> None:
+    """Gradients onto those of the step's earlier batches."""
+    for row, grads in zip(summed, more, strict=True):
+        for n, grad in enumerate(grads):
+            before = row[n]
+            if grad is not None:
+                row[n] = grad if before is None else before + grad
+
+
+def _seed(seed: int, number: int) -> int:
+    """Of torch's generator at a batch."""
+    data = hashlib.sha256(f"{seed}/{number}".encode()).digest()
     return int.from_bytes(data[:8], "big", signed=True)
 
 

@@ -1,0 +1,157 @@
+"""What the latents of diffusers' autoencoders look like, from their configurations alone. No torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from longtake.clip import CodecSpec
+from longtake.errors import InputError
+
+PICTURES = 16  # frames that an image decoder takes at once, as AnimateDiff's pipeline does
+GROUP = 14  # frames that a decoder of pictures over time takes at once
+TILE, TILE_STEP = 4, 3  # latent frames of HunyuanVideo's tiles beside the first, and between two
+Config = Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Vae:
+    """An autoencoder class. latents: channels, down, stride of a configuration.
+
+    ahead: latent frames that decoding looks ahead, of a configuration and of the latent frames that are
+    decoded as the pipeline would (0: none).
+    causal: the first latent frame of a take holds one frame. holds: of the same two, as in `CodecSpec`.
+    """
+
+    latents: Callable[[Config], tuple[int, int, int]]
+    ahead: Callable[[Config, int], int]
+    causal: bool = True
+    holds: Callable[[Config, int], tuple[int, int, int]] = lambda config, whole: (1, 1, 0)
+
+    def spec(self, config: Config, whole: int, fingerprint: str) -> CodecSpec:
+        """The codec's. whole: takes of no more latent frames decode exactly as the pipeline would.
+
+        0: none do, and a longer film begins as a shorter one.
+        """
+        channels, down, stride = self.latents(config)
+        return CodecSpec(
+            channels,
+            down,
+            stride,
+            (0, self.ahead(config, whole)),
+            fingerprint,
+            lead=stride - 1 if self.causal else 0,
+            holds=self.holds(config, whole),
+            streams=True,
+            stills=True,
+        )
+
+
+def in_chunks(spec: CodecSpec, count: int) -> CodecSpec:
+    """Of chunks of `count` latent frames that are decoded each by itself: an index is one chunk."""
+    return dataclasses.replace(
+        spec,
+        channels=spec.channels * count,
+        stride=(count - 1) * spec.stride + 1,
+        context=(0, 0),
+        lead=0,
+        holds=(1, 1, 0),
+        streams=False,
+        stills=False,
+    )
+
+
+def vae_of(kind: str) -> Vae:
+    """The row of an autoencoder class; InputError for one that is not known."""
+    if kind not in VAES:
+        what = f"autoencoders of class {kind or 'none'} are not known"
+        raise InputError(what, "component vae", ", ".join(sorted(VAES)))
+    return VAES[kind]
+
+
+def ltx_margin(config: Config) -> int:
+    """Latent frames that the LTX decoder looks to either side: half widths of all its convolutions."""
+    layers = list(reversed(config["decoder_layers_per_block"]))
+    scaling = list(reversed(config["decoder_spatio_temporal_scaling"]))
+    reach, rate = 1 + 2.0 * layers[0], 1
+    for count, scaled in zip(layers[1:], scaling, strict=False):
+        reach += 3 / rate
+        rate *= 2 if scaled else 1
+        reach += 2 * count / rate
+    wide = math.ceil(reach + 1 / rate) + 1
+    return 2 * wide if config.get("decoder_causal") else wide
+
+
+def _wan_latents(c: Config) -> tuple[int, int, int]:
+    return c.get("z_dim", 16), c.get("scale_factor_spatial", 8), c.get("scale_factor_temporal", 4)
+
+
+def _ltx_latents(c: Config) -> tuple[int, int, int]:
+    # as the class derives them from its scaling layers, where the configuration does not state them
+    scaled = sum(c.get("spatio_temporal_scaling", (True, True, True, False)))
+    down = c.get("spatial_compression_ratio") or c.get("patch_size", 4) * 2**scaled
+    stride = c.get("temporal_compression_ratio") or c.get("patch_size_t", 1) * 2**scaled
+    return c.get("latent_channels", 128), down, stride
+
+
+def _cog_latents(c: Config) -> tuple[int, int, int]:
+    blocks = len(c.get("block_out_channels", (128, 256, 256, 512)))
+    return (
+        c.get("latent_channels", 16),
+        2 ** (blocks - 1),
+        int(c.get("temporal_compression_ratio", 4)),
+    )
+
+
+def _image_latents(c: Config) -> tuple[int, int, int]:
+    return c.get("latent_channels", 4), 2 ** (len(c.get("block_out_channels", (64,))) - 1), 1
+
+
+def _ltx_ahead(config: Config, whole: int) -> int:
+    known = {
+        "decoder_layers_per_block": (4, 3, 3, 3, 4),
+        "decoder_spatio_temporal_scaling": (True, True, True, False),
+        **config,
+    }
+    return max(whole, 3 * ltx_margin(known))
+
+
+def _hunyuan_latents(c: Config) -> tuple[int, int, int]:
+    return (
+        c.get("latent_channels", 16),
+        c.get("spatial_compression_ratio", 8),
+        c.get("temporal_compression_ratio", 4),
+    )
+
+
+def _mochi_latents(c: Config) -> tuple[int, int, int]:
+    return (
+        c.get("latent_channels", 12),
+        math.prod(c.get("spatial_expansions", (2, 2, 2))),
+        math.prod(c.get("temporal_expansions", (1, 2, 3))),
+    )
+
+
+VAES: Mapping[str, Vae] = {
+    "AutoencoderKLWan": Vae(_wan_latents, lambda config, whole: whole),
+    "AutoencoderKLCogVideoX": Vae(
+        _cog_latents, lambda config, whole: 2, holds=lambda config, whole: (3, 2, 0)
+    ),
+    # a tile's frames depend on all of the tile: without `whole` no take ends inside one
+    "AutoencoderKLHunyuanVideo": Vae(
+        _hunyuan_latents,
+        lambda config, whole: TILE,
+        holds=lambda config, whole: (1, 1, 0) if whole else (TILE + 1, TILE_STEP, 1),
+    ),
+    "AutoencoderKLMochi": Vae(_mochi_latents, lambda config, whole: whole),
+    "AutoencoderKLTemporalDecoder": Vae(
+        _image_latents,
+        lambda config, whole: whole or GROUP,
+        causal=False,
+        holds=lambda config, whole: (1, 1, 0) if whole else (GROUP, GROUP, 0),
+    ),
+    "AutoencoderKLLTXVideo": Vae(_ltx_latents, _ltx_ahead),
+    "AutoencoderKL": Vae(_image_latents, lambda config, whole: PICTURES, causal=False),
+}

@@ -1,0 +1,78 @@
+"""From a checked folder to a pipeline with its weights: diffusers loads, and nothing is missing after."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+import torch
+
+from longtake.errors import InputError, LongtakeError
+from longtake.models.pretrained.folder import HINT, Folder
+from longtake.models.pretrained.running import Running
+
+
+def load_pipeline(folder: Folder, running: Running) -> Any:
+    """The pipeline ready to run, safetensors only, from local files only.
+
+    InputError for a class this diffusers lacks, for weights of another shape, and for weights that
+    are not there (diffusers would fill those with chance).
+    """
+    for library in ("diffusers", "transformers"):
+        if importlib.util.find_spec(library) is None:
+            what = f"pretrained pipelines need {library}, which is not installed"
+            raise InputError(what, "--model", 'pip install "longtake[diffusers]"')
+    import diffusers
+
+    _quiet()
+    kind = getattr(diffusers, folder.kind, None)
+    if kind is None:
+        what = f"diffusers {diffusers.__version__} has no {folder.kind}"
+        raise InputError(what, str(folder.path), "a newer diffusers")
+    try:
+        pipe = kind.from_pretrained(
+            str(folder.path),
+            dtype=getattr(torch, running.dtype),
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+        )
+        _check_whole(pipe, folder)
+        return running.prepare(pipe)
+    except (LongtakeError, MemoryError):
+        raise
+    except Exception as error:
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(
+            f"the pipeline cannot be loaded: {text}", str(folder.path), HINT
+        ) from error
+
+
+def _quiet() -> None:
+    """Neither library draws bars or warns on stderr, which is the command line's own."""
+    import transformers.utils.logging
+    from diffusers.utils import logging
+
+    for library in (logging, transformers.utils.logging):
+        library.set_verbosity_error()
+        library.disable_progress_bar()
+
+
+def _check_whole(pipe: Any, folder: Folder) -> None:
+    for name, files in folder.tensors.items():
+        module = getattr(pipe, name, None)
+        if not files or not isinstance(module, torch.nn.Module):
+            continue
+        stored = {key: shape for one in files for key, shape in one.shapes.items()}
+        own = {key: tuple(value.shape) for key, value in module.state_dict().items()}
+        where = str(files[0].path)
+        wrong = [key for key in own if key in stored and stored[key] != own[key]]
+        if wrong:
+            what = (
+                f"'{wrong[0]}' is {stored[wrong[0]]} where the configuration says {own[wrong[0]]}"
+            )
+            raise InputError(f"weights of another shape: {what}", where, HINT)
+        # transformers keep some weights under other names, or one of two that are tied
+        missing = [key for key in own if key not in stored]
+        if missing and folder.components[name][0] == "diffusers":
+            raise InputError(f"the weights lack '{missing[0]}'", where, HINT)

@@ -1,0 +1,431 @@
+"""A diffusers pipeline that answers clip requests: its own call, its own loop, its own weights."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import inspect
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from longtake.clip import Clip, ClipRequest, ClipSpec
+from longtake.errors import FitError
+from longtake.models.pretrained.families import Family
+from longtake.models.pretrained.showing import Latents, Layout, Shown, answering, hand_over
+from longtake.models.pretrained.windows import codenoised, shared
+
+PROMPTS = 8  # encoded prompts that are kept
+STILL = "still "  # how a given picture's pixels are carried, the index after it
+REDRAWN = "redrawn "  # how a given frame is carried as the pipeline drew it, the index after it
+ANCHOR = "anchor"  # the picture a take began with, for pipelines that embed one
+
+
+@dataclasses.dataclass(frozen=True)
+class Asking:
+    """How a pipeline is called.
+
+    noise: "own", which belongs to an index, or "diffusers", the pipeline's own generator. steps, guidance:
+    None for the pipeline's own. replaces: observed frames are put in place at every step instead of
+    being handed over. windows: latent frames in a window where films are denoised as a whole (0: they
+    are not); shares: those windows share their noise. extra: arguments for every call.
+    """
+
+    noise: str = "own"
+    steps: int | None = None
+    guidance: float | None = None
+    negative: str = ""
+    replaces: bool = False
+    windows: int = 0
+    shares: bool = False
+    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Placed:
+    """A request laid on a clip of `total` latent frames.
+
+    at: the index of every place; seen: what is observed; targets: places of the request's targets.
+    exact: the call is one that a user of the pipeline would make.
+    """
+
+    at: tuple[int, ...]
+    seen: tuple[Shown, ...]
+    targets: tuple[int, ...]
+    exact: bool
+
+
+class PipelineModel:
+    """A pipeline as a `ClipModel`."""
+
+    def __init__(
+        self, pipe: Any, family: Family, latents: Latents, spec: ClipSpec, asking: Asking
+    ) -> None:
+        self.pipe, self.family, self.latents = pipe, family, latents
+        self.spec, self.asking = spec, asking
+        self.stride, self.down = latents.stride, latents.down
+        self._encoded: dict[str, Tensor] = {}
+        self._takes = inspect.signature(pipe.__call__).parameters
+        pipe.set_progress_bar_config(disable=True)
+        _keep_prompts(pipe)
+        if family.shows == "ends":
+            _embed_twice(pipe)
+
+    @torch.no_grad()
+    def sample(self, request: ClipRequest) -> Clip:
+        """A clip at `request.targets`; the pipeline always makes a whole clip, so films share beginnings.
+
+        FitError for a request that observes what the pipeline cannot, or that follows a video.
+        """
+        if request.start is not None:
+            raise FitError("this pipeline cannot follow a video", "--strength", "no --strength")
+        placed = self._place(request)
+        film = torch.cat([self._film(request, placed, sample) for sample in request.samples])
+        place = {index: n for n, index in enumerate(placed.at)}
+        anchor = anchor_of(request)
+        carry = {} if anchor is None else {ANCHOR: anchor}
+        if placed.exact:  # the pipeline's film shows a given picture as the pipeline drew it
+            drawn = [one.place for one in placed.seen]
+            carry |= {f"{REDRAWN}{placed.at[n]}": film[:, n : n + 1].clone() for n in drawn}
+        return Clip(film[:, [place[i] for i in request.targets]], request.targets, carry)
+
+    def _film(self, request: ClipRequest, placed: Placed, sample: int) -> Tensor:
+        """The whole clip of one film of the batch, (1, t, c, h, w)."""
+        layout = self._layout(request, len(placed.at))
+        if not placed.seen and not self.spec.begins:
+            raise FitError("the pipeline has to start from a picture", "sample", "--image FILE")
+        shown = () if self.asking.replaces else placed.seen
+        anchor = anchor_of(request)
+        handed = hand_over(self.family.shows, shown, layout, self.pipe, anchor)
+        noise = None if placed.exact else self._noise(request, placed, sample)
+        start = self._start(noise, placed, layout)
+        told = {**handed.arguments, **start.arguments}
+        told["generator"] = self._generator(request, placed, sample)
+        last: dict[str, Any] = {}
+        if self._begins_late:
+            told["callback_on_step_end"] = lambda pipe, step, time, now: last.update(now) or {}
+        if self.asking.replaces and placed.seen:
+            assert noise is not None
+            told["callback_on_step_end"] = self._replacing(placed, noise, layout)
+        with (
+            answering(self.pipe.vae, self.latents, handed, self._encoded),
+            start.prepared(),
+            self._windowed(),
+        ):
+            film = self._called(request, layout.frames, told)
+        made = self._unlaid(last.get("latents", film), layout)[:, :, -len(placed.at) :]
+        return made.transpose(1, 2).float().cpu()
+
+    def _called(self, request: ClipRequest, frames: int, told: Mapping[str, Any]) -> Any:
+        """The pipeline's own call for so many frames: its latents as it holds them. told: of this call alone."""
+        _, height, width = request.frame
+        steps, guided = self.asking.steps, self.asking.guidance
+        arguments = {
+            **self._said(request),
+            "height": height * self.down,
+            "width": width * self.down,
+            "num_frames": frames,
+            "output_type": "latent",
+            **({} if steps is None else {"num_inference_steps": steps}),
+            **({} if guided is None else {self.family.guidance: guided}),
+            **told,
+            **self.asking.extra,
+        }
+        return self.pipe(**arguments).frames
+
+    def _place(self, request: ClipRequest) -> Placed:
+        """Observed frames and targets in order of time, and as many after them as fill the clip."""
+        seen = self._read(request)
+        at = sorted({*seen, *request.targets})
+        if len(at) > self.spec.window:
+            raise FitError(f"{len(at)} latent frames in a call", "sample", f"{self.spec.window}")
+        given = all(self._still(request, index) is not None for index in seen)
+        own = self.asking.noise == "own" or (self.asking.replaces and bool(seen))
+        exact = not own and at[0] == 0 and given
+        if not exact and at[-1] in request.targets:
+            gap = at[-1] - at[-2] if len(at) > 1 else 1
+            whole = self.asking.windows or self.spec.window
+            at += [at[-1] + gap * (n + 1) for n in range(whole - len(at))]
+        place = {index: n for n, index in enumerate(at)}
+        shown = [Shown(place[i], self._latent(request, i), self._still(request, i)) for i in seen]
+        return Placed(tuple(at), tuple(shown), tuple(place[i] for i in request.targets), exact)
+
+    def _read(self, request: ClipRequest) -> list[int]:
+        """The observed indices that this pipeline reads, in order of time."""
+        if request.observed is None:
+            return []
+        seen, first = sorted(request.observed.at), min(request.targets)
+        before = [index for index in seen if index < first]
+        after = [index for index in seen if index > max(request.targets)]
+        if self.spec.observes == "first":
+            return before[-1:]
+        if self.spec.observes == "ends":
+            return before[-1:] + after[:1]
+        return before if self.spec.observes == "past" else seen
+
+    def _latent(self, request: ClipRequest, index: int) -> Tensor:
+        assert request.observed is not None
+        return request.observed.pick([index]).frames.transpose(1, 2)
+
+    def _still(self, request: ClipRequest, index: int) -> Tensor | None:
+        assert request.observed is not None
+        return request.observed.carry.get(f"{STILL}{index}")
+
+    def _layout(self, request: ClipRequest, total: int) -> Layout:
+        _, height, width = request.frame
+        frames = total if self.family.pictures else (total - 1) * self.stride + 1
+        return Layout(total, frames, self.stride, width * self.down, height * self.down)
+
+    def _said(self, request: ClipRequest) -> dict[str, Any]:
+        """The prompt that most of the targets hear, or empty embeddings where nothing reads words."""
+        if "prompt_embeds" in self.asking.extra or "prompt" not in self._takes:
+            return {}
+        if getattr(self.pipe, "text_encoder", None) is None:
+            return self._wordless()
+        heard: dict[int, float] = {}
+        for index in request.targets:
+            for number, weight in request.controls.mix(index):
+                heard[number] = heard.get(number, 0.0) + weight
+        number = max(sorted(heard), key=heard.__getitem__, default=None)
+        prompt = "" if number is None else request.controls.cues[number].prompt
+        said = {"prompt": prompt}
+        return said | ({"negative_prompt": self.asking.negative} if self.asking.negative else {})
+
+    def _wordless(self) -> dict[str, Any]:
+        net = getattr(self.pipe, self.family.net, None) or self.pipe.transformer_2
+        width, words = net.config[self.family.text], net.config.get("max_text_seq_length", 16)
+        like = {"dtype": net.dtype, "device": self.pipe._execution_device}
+        nothing, mask = torch.zeros(1, words, width, **like), torch.ones(1, words, **like).bool()
+        pooled = torch.zeros(1, net.config.get("pooled_projection_dim") or 0, **like)
+        said = {"prompt_embeds": nothing, "prompt_attention_mask": mask}
+        said |= {"pooled_prompt_embeds": pooled}
+        said |= {f"negative_{name}": value.clone() for name, value in said.items()}
+        return {name: value for name, value in said.items() if name in self._takes}
+
+    def _generator(self, request: ClipRequest, placed: Placed, sample: int) -> torch.Generator:
+        """The seed itself for a call a user would make; else one that belongs to the call's first target."""
+        seed = request.noise.seed + sample
+        if not placed.exact:
+            seed = seed_of(request, sample, placed.at[placed.targets[0]])
+        return torch.Generator().manual_seed(seed)
+
+    def _noise(self, request: ClipRequest, placed: Placed, sample: int) -> Tensor:
+        """(1, c, s, h, w); of every index its own, also of those beyond the film."""
+        if self.asking.shares:
+            size = self.asking.windows
+            rows = shared(request.noise, sample, placed.at, request.frame, size, max(1, size // 4))
+            return rows.transpose(1, 2)
+        return request.noise.clip((sample,), placed.at, request.frame).transpose(1, 2)
+
+    def _start(self, noise: Tensor | None, placed: Placed, layout: Layout) -> _Start:
+        if noise is None and self.family.shows != "prefix":
+            return _Start(self.pipe)
+        return _START.get(self.family.shows, _given)(self, noise, placed, layout)
+
+    @contextlib.contextmanager
+    def _windowed(self) -> Iterator[None]:
+        """While it lasts, the networks see no more than a window."""
+        size = self.asking.windows
+        nets = [getattr(self.pipe, name, None) for name in (self.family.net, "transformer_2")]
+        with contextlib.ExitStack() as stack:
+            for net in nets if size else []:
+                if net is not None:
+                    stack.enter_context(codenoised(net, size, max(1, size // 2)))
+            yield
+
+    def _laid(self, latents: Tensor) -> Tensor:
+        """(b, c, s, h, w) as the pipeline holds latents."""
+        if self.family.layout == "packed":
+            packed: Tensor = self.pipe._pack_latents(latents, *self._patches)
+            return packed
+        return latents.transpose(1, 2) if self.family.layout == "s c" else latents
+
+    def _unlaid(self, latents: Tensor, layout: Layout) -> Tensor:
+        """Back to (b, c, s, h, w); what a pipeline adds in front of packed latents goes."""
+        if self.family.layout == "packed" and latents.ndim == 3:
+            size, slow = self._patches
+            s, h, w = layout.latents, layout.height // self.down, layout.width // self.down
+            latents = latents[:, -(s // slow) * (h // size) * (w // size) :]
+            unpacked: Tensor = self.pipe._unpack_latents(latents, s, h, w, size, slow)
+            return unpacked
+        return latents.transpose(1, 2) if self.family.layout == "s c" else latents
+
+    @property
+    def _begins_late(self) -> bool:
+        """Whether its films lack the latent frame of the picture that they begin with (HunyuanVideo)."""
+        net = getattr(self.pipe, "transformer", None)
+        return net is not None and net.config.get("image_condition_type") == "latent_concat"
+
+    @property
+    def _patches(self) -> tuple[int, int]:
+        return self.pipe.transformer_spatial_patch_size, self.pipe.transformer_temporal_patch_size
+
+    def _replacing(
+        self, placed: Placed, noise: Tensor, layout: Layout
+    ) -> Callable[..., dict[str, Tensor]]:
+        """After every step puts observed frames in place, as noisy as that step left the others.
+
+        Latent replacement (Song et al. 2021, appendix I.2; Ho et al. 2022, "video diffusion models",
+        section 3.1, who show that it only approximates the conditional law).
+        """
+
+        def replace(pipe: Any, step: int, time: Any, tensors: dict[str, Any]) -> dict[str, Tensor]:
+            latents = self._unlaid(tensors["latents"], layout).clone()
+            for one in placed.seen:
+                known = one.latent.to(latents)
+                own = noise[:, :, one.place : one.place + 1].to(latents)
+                latents[:, :, one.place] = noised(pipe.scheduler, known, own, step + 1)[:, :, 0]
+            return {"latents": self._laid(latents)}
+
+        return replace
+
+
+class _Start:
+    """How a call's latents begin: arguments, or a change of how the pipeline prepares them."""
+
+    def __init__(
+        self, pipe: Any, arguments: Mapping[str, Any] | None = None, prepare: Any = None
+    ) -> None:
+        self._pipe, self.arguments, self._prepare = pipe, dict(arguments or {}), prepare
+
+    @contextlib.contextmanager
+    def prepared(self) -> Iterator[None]:
+        """While it lasts, the pipeline prepares latents so."""
+        if self._prepare is None:
+            yield
+            return
+        own = self._pipe.prepare_latents
+        self._pipe.prepare_latents = lambda *a, **k: self._prepare(own, *a, **k)
+        try:
+            yield
+        finally:
+            del self._pipe.prepare_latents
+
+
+def _given(model: PipelineModel, noise: Tensor | None, placed: Placed, layout: Layout) -> _Start:
+    assert noise is not None
+    device = model.pipe._execution_device
+    if model.family.layout == "packed" and model.family.shows == "image":
+        noise = (
+            noise.clone()
+        )  # LTX's image pipeline takes latents as they are, its picture among them
+        shown = placed.seen[0]
+        if shown.picture is None:
+            noise[:, :, 0] = shown.latent[:, :, 0]
+        else:
+            return _Start(model.pipe, prepare=_own_noise(model, noise))
+    return _Start(model.pipe, {"latents": model._laid(noise).to(device)})
+
+
+def _own_noise(model: PipelineModel, noise: Tensor) -> Callable[..., Any]:
+    """Prepares as the pipeline does, with this noise wherever its mask says that nothing is known."""
+
+    def prepare(own: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        latents, mask, *rest = own(*args, **kwargs)
+        laid = model._laid(noise).to(latents)
+        before = latents.shape[1] - laid.shape[1]
+        free = torch.ones_like(laid) if mask is None else 1 - mask[:, before:, None].to(laid)
+        mixed = torch.where(free > 0, laid, latents[:, before:])
+        return (torch.cat([latents[:, :before], mixed], dim=1), mask, *rest)
+
+    return prepare
+
+
+def _with_conditions(
+    model: PipelineModel, noise: Tensor | None, placed: Placed, layout: Layout
+) -> _Start:
+    assert noise is not None
+    return _Start(model.pipe, prepare=_own_noise(model, noise))
+
+
+def _with_prefix(
+    model: PipelineModel, noise: Tensor | None, placed: Placed, layout: Layout
+) -> _Start:
+    """Diffusion forcing: what is observed is the prefix that the pipeline would keep from the window before."""
+    seen = [one.latent for one in placed.seen]
+
+    def prepare(own: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        latents, count, *_ = own(*args, **kwargs)
+        if noise is not None:
+            latents = noise.to(latents)
+        prefix = torch.cat(seen, dim=2).to(latents) if seen else None
+        return latents, count, prefix, len(seen)
+
+    return _Start(model.pipe, prepare=prepare)
+
+
+_START: Mapping[str, Callable[..., _Start]] = {
+    "conditions": _with_conditions,
+    "prefix": _with_prefix,
+}
+
+
+def noised(scheduler: Any, clean: Tensor, noise: Tensor, step: int) -> Tensor:
+    """A clean frame as noisy as latents are before sampling step `step`; clean after the last."""
+    if step >= len(scheduler.timesteps):
+        return clean
+    time = scheduler.timesteps[step : step + 1]
+    if scheduler.config.get("invert_sigmas"):  # Mochi's: sigma is how clean a frame is
+        clean, noise = noise, clean
+    add = getattr(scheduler, "scale_noise", None)
+    mixed: Tensor = (
+        add(clean, time, noise) if add is not None else scheduler.add_noise(clean, noise, time)
+    )
+    return mixed
+
+
+def seed_of(request: ClipRequest, sample: int, index: int) -> int:
+    """The seed of a pipeline's generator in a call that begins with an index."""
+    text = f"{request.noise.seed}/{sample}/{index}/call".encode()
+    return int.from_bytes(hashlib.sha256(text).digest()[:7], "big")
+
+
+def anchor_of(request: ClipRequest) -> Tensor | None:
+    """The picture that the take began with, if one was given."""
+    if request.observed is None:
+        return None
+    carry = request.observed.carry
+    stills = sorted(name for name in carry if name.startswith(STILL))
+    return carry[stills[0]] if stills else carry.get(ANCHOR)
+
+
+# what says the same if it reads the same
+_TOLD = (str, int, float, dict, list, tuple, torch.device, torch.dtype, type(None))
+
+
+def _keep_prompts(pipe: Any) -> None:
+    """Has the pipeline keep what its text encoder said: films ask the same words again and again."""
+    encode = getattr(pipe, "encode_prompt", None)
+    if encode is None or hasattr(encode, "kept"):
+        return
+    kept: OrderedDict[str, Any] = OrderedDict()
+
+    def remembering(*args: Any, **kwargs: Any) -> Any:
+        if not all(isinstance(value, _TOLD) for value in (*args, *kwargs.values())):
+            return encode(*args, **kwargs)
+        key = repr((args, sorted(kwargs.items())))
+        if key not in kept:
+            kept[key] = encode(*args, **kwargs)
+            while len(kept) > PROMPTS:
+                kept.popitem(last=False)
+        kept.move_to_end(key)
+        return kept[key]
+
+    remembering.kept = kept  # type: ignore[attr-defined]
+    pipe.encode_prompt = remembering
+
+
+def _embed_twice(pipe: Any) -> None:
+    """Has a first-last pipeline that is shown one picture only embed it as both; it takes no fewer."""
+    encode = pipe.encode_image
+    if not hasattr(encode, "twice"):
+
+        def both(image: Any, device: Any = None) -> Any:
+            return encode(image if isinstance(image, list) else [image, image], device)
+
+        both.twice = True  # type: ignore[attr-defined]
+        pipe.encode_image = both

@@ -1,0 +1,132 @@
+"""How a pipeline is run: its precision, where its weights lie, what is put on top of them. No torch until it is."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from longtake.errors import InputError, LongtakeError, nearest
+from longtake.models.pretrained.folder import header, sampled
+
+DTYPES = ("float32", "bfloat16", "float16")
+OFFLOADS = ("none", "model", "group", "sequential")
+CACHES = ("none", "first-block", "taylorseer")
+_NETS = ("transformer", "transformer_2", "unet")
+
+
+@dataclasses.dataclass(frozen=True)
+class Running:
+    """dtype: of the weights. device: where it runs. offload: what waits in main memory: none, whole parts
+    (model), groups of layers (group) or single layers (sequential). lora: FILE[=WEIGHT],... of safetensors.
+    attention: a backend's name in diffusers. cache: steps that reuse what earlier ones computed.
+    """
+
+    dtype: str = "float32"
+    device: str = "cpu"
+    offload: str = "none"
+    lora: str = ""
+    attention: str = ""
+    cache: str = "none"
+
+    def __post_init__(self) -> None:
+        known = {"dtype": DTYPES, "offload": OFFLOADS, "cache": CACHES}
+        for name, values in known.items():
+            value = getattr(self, name)
+            if value not in values:
+                what = f"unknown {name} '{value}'"
+                raise InputError(what, f"--set {name}", nearest(value, values))
+        if self.offload != "none" and self.device == "cpu":
+            what = f"offload={self.offload} where everything is in main memory already"
+            raise InputError(what, "--set offload", "--device cuda, or offload=none")
+        for file, _ in self.loras:
+            header(file)
+
+    @cached_property
+    def loras(self) -> tuple[tuple[Path, float], ...]:
+        """Files and their weights."""
+        found = []
+        for text in filter(None, self.lora.split(",")):
+            name, _, weight = text.partition("=")
+            path = Path(name)
+            if path.suffix != ".safetensors" or not path.is_file():
+                raise InputError("not a LoRA file", name, "FILE.safetensors=WEIGHT")
+            try:
+                found.append((path, float(weight or 1)))
+            except ValueError:
+                what = f"a LoRA's weight '{weight}'"
+                raise InputError(what, "--set lora", f"{name}=0.8") from None
+        return tuple(found)
+
+    @property
+    def mark(self) -> list[Any]:
+        """What pixels may depend on."""
+        loras = [(sampled(file), weight) for file, weight in self.loras]
+        return [self.dtype, self.attention, self.cache, loras]
+
+    def prepare(self, pipe: Any) -> Any:
+        """The pipeline with all that on and in; InputError for what it does not offer."""
+        for what, do in (
+            ("LoRA", self._with_loras),
+            (f"attention={self.attention}", self._with_attention),
+            (f"cache={self.cache}", self._with_cache),
+        ):
+            try:
+                do(pipe)
+            except LongtakeError:
+                raise
+            except Exception as error:
+                text = " ".join(str(error).split()) or type(error).__name__
+                said = f"{type(pipe).__name__} cannot take {what}: {text}"
+                raise InputError(said, "--set", "another value, or none") from error
+        return self._placed(pipe)
+
+    def _with_loras(self, pipe: Any) -> None:
+        names = [f"lora{n}" for n in range(len(self.loras))]
+        for name, (file, _) in zip(names, self.loras, strict=True):
+            pipe.load_lora_weights(
+                str(file.parent), weight_name=file.name, adapter_name=name, local_files_only=True
+            )
+            told = pipe.get_list_adapters()
+            if not any(name in adapters for adapters in told.values()):
+                raise InputError("no layer of the pipeline fits a LoRA", str(file), "another file")
+        if names:
+            pipe.set_adapters(names, [weight for _, weight in self.loras])
+
+    def _with_attention(self, pipe: Any) -> None:
+        for net in _nets(pipe) if self.attention else ():
+            net.set_attention_backend(self.attention)
+
+    def _with_cache(self, pipe: Any) -> None:
+        if self.cache == "none":
+            return
+        import diffusers
+
+        kinds = {
+            "first-block": diffusers.FirstBlockCacheConfig,
+            "taylorseer": diffusers.TaylorSeerCacheConfig,
+        }
+        for net in _nets(pipe):
+            net.enable_cache(kinds[self.cache]())
+
+    def _placed(self, pipe: Any) -> Any:
+        if self.offload == "none":
+            return pipe.to(self.device)
+        # films are decoded past the hooks that would fetch the autoencoder
+        pipe._exclude_from_cpu_offload = [*pipe._exclude_from_cpu_offload, "vae"]
+        if self.offload == "group":
+            pipe.enable_group_offload(
+                onload_device=self.device, offload_type="leaf_level", exclude_modules=["vae"]
+            )
+        elif self.offload == "model":
+            pipe.enable_model_cpu_offload(device=self.device)
+        else:
+            pipe.enable_sequential_cpu_offload(device=self.device)
+        pipe.vae.to(self.device)
+        return pipe
+
+
+def _nets(pipe: Any) -> list[Any]:
+    found = [getattr(pipe, name, None) for name in _NETS]
+    return [net for net in found if net is not None]

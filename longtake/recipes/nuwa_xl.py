@@ -1,0 +1,222 @@
+"""NUWA-XL: diffusion over diffusion, key frames of the whole film first, then what lies between.
+
+Yin et al., "NUWA-XL: Diffusion over Diffusion for eXtremely Long Video Generation", ACL 2023, arXiv
+2303.12346. Written from the paper; no code was published.
+
+Mask temporal diffusion (section 3.2) denoises L frames x_t under a prompt for each and a visual
+condition: x_c = m x_0, the known frames, and the mask m, which at every scale of a space-time U-Net
+become h <- h (1 + scale(x_c, m)) + shift(x_c, m). Global diffusion has m = 0 and makes L key frames
+that span the film; local diffusion has m = 1 at the first and last frame, two neighbours of the
+level above, and fills in between (section 3.3). d levels make N = (L-1)^d + 1 frames in d sequential
+rounds, for all segments of a level are independent. Trained on long video: level k sees frames
+(L-1)^(d-k) apart, as it will when sampling, so there is no gap between training and inference.
+
+Left out: the temporal layers of T-KLVAE (the world's shared codec is frame by frame; a film keeps
+its number of frames either way), CLIP's text encoder (words as they are), weights of their own for
+the global model (one set serves every level and knows a level by its frames' times), noise
+prediction (rectified flow).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from longtake.keys import fingerprint
+from longtake.lab.home import home
+from longtake.lab.systems import codec_part, model_part
+from longtake.lab.systems import system as assembled
+from longtake.models.samplers import Sampling
+from longtake.system import Curve, Expectation, Measured, Proof, System
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from longtake.clip import ClipModel, ClipSpec
+    from longtake.lab.bench import Lab
+
+L, DEPTH = 8, 3  # frames in a call, levels; the paper has 16 and 3
+SPACINGS = tuple((L - 1) ** (DEPTH - k) for k in range(1, DEPTH + 1))  # 49, 7, 1
+FRAMES = (L - 1) ** DEPTH + 1  # 344; the paper's 3,376
+OVERLAP = 2  # frames a sliding window sees of the last one
+PLAY = {"count": 2}  # actors of the world script
+LOOKS = "red yellow green blue purple circle square triangle star cross".split()
+WORDS = (*LOOKS, *"enters leaves moves jumps spins grows shrinks waits".split())
+SIZES: dict[str, dict[str, Any]] = {  # paper: widths of Stable Diffusion, since it tells none
+    "proof": {"widths": (32, 64), "attends": (False, True)},
+    "paper": {
+        "head": 40,
+        "widths": (320, 640, 1280, 1280),
+        "attends": (True,) * 3 + (False,),
+        "blocks": 2,
+    },
+}
+ARM, SLIDING = "diffusion over diffusion", "sliding window"
+ARMS = {
+    ARM: (f"coarse-to-fine:window={L}", SPACINGS),
+    SLIDING: (f"autoregressive:window={L},step={L - OVERLAP}", (1,)),
+}
+
+
+class Words:
+    """A prompt as the words of WORDS that stand in it."""
+
+    fingerprint = fingerprint(["nuwa_xl words", WORDS])
+
+    def encode(self, prompts: Sequence[str]) -> Tensor:
+        """(p, 18) of zeros and ones."""
+        import torch
+
+        found = [set(prompt.lower().replace(",", " ").split()) for prompt in prompts]
+        return torch.tensor([[float(word in words) for word in WORDS] for words in found])
+
+
+def nuwa_xl(
+    *,
+    scheme: str = ARMS[ARM][0],
+    steps: int = 12,
+    size: str = "proof",
+    weights: str = "",
+    device: str = "cpu",
+) -> System:
+    """The system: coloured shapes act out a text. size: "proof", or "paper" for the published one's size."""
+
+    def build(spec: ClipSpec) -> tuple[nn.Module, ClipModel]:
+        net = network(size)
+        return net, sampled(net, spec, steps)
+
+    spec: dict[str, Any] = {"window": L, "frame": (8, None, None), "tracks": {"text": len(WORDS)}}
+    model = model_part("nuwa_xl", ARM, weights, spec, build, [size, steps], device)
+    codec = codec_part("script", device=device)
+    return assembled("nuwa_xl", scheme, model, codec, encoder=Words())
+
+
+def network(size: str = "proof") -> Any:
+    """Mask temporal diffusion: known frames scale and shift features at every scale, and enter nowhere else."""
+    from longtake.nets.routes import Conditioned, Emptied, EveryScale
+    from longtake.nets.unet import FactorisedUNet, UNetShape
+
+    routes = Emptied(), EveryScale(8)
+    shape = UNetShape(channels=8, maps=routes[1].maps, text=len(WORDS), **SIZES[size])
+    return Conditioned(FactorisedUNet(shape), *routes)
+
+
+def sampled(net: Any, spec: ClipSpec, steps: int = 12) -> ClipModel:
+    """A clip model around the net."""
+    from longtake.models.diffusion import FlowModel
+
+    return FlowModel(net, spec, Sampling(steps=steps, shift=2.0))
+
+
+def prompts(truth: Mapping[str, Tensor]) -> Tensor:
+    """The prompt of every frame of takes (n, t), as `Words` would have it: who does what."""
+    import torch
+    from torch.nn.functional import one_hot
+
+    acting = truth["actor"] >= 0
+    who = truth["actor"].long().clamp(min=0)[..., None]
+    colour, shape = (truth[name].long().gather(-1, who)[..., 0] for name in ("colour", "shape"))
+    verb = truth["verb"].long().clamp(min=0)
+    told = torch.cat([one_hot(colour, 5), one_hot(shape, 5), one_hot(verb, 8)], -1)
+    return told * acting[..., None].float()
+
+
+def learn(lab: Lab, arm: str, spacings: Sequence[int]) -> Iterator[Any]:
+    """Trains one arm, step n on frames spacings[n % k] apart; the same net, steps and sizes of batches."""
+    import numpy as np
+    import torch
+
+    from longtake.models.diffusion import Scene, flow_loss
+
+    takes, net = lab.takes("script", 48, FRAMES + 56, **PLAY), network()
+    text = prompts(takes.truth)
+
+    def batch(step: int) -> Scene:
+        rng, apart = np.random.default_rng([lab.seed, step]), spacings[step % len(spacings)]
+        rows = torch.from_numpy(rng.integers(len(takes), size=8))
+        begin = rng.integers(takes.latents.shape[1] - apart * (L - 1), size=8)
+        places = torch.from_numpy(begin)[:, None] + apart * torch.arange(L)
+        known = torch.zeros(8, L, dtype=torch.bool)
+        if arm == SLIDING:
+            known[:, :OVERLAP] = torch.from_numpy(rng.random(8) < 0.9)[:, None]
+        elif apart < SPACINGS[0]:
+            known[:, [0, -1]] = True
+        return Scene(takes.at(rows, places), known, places / 10, text[rows[:, None], places])
+
+    def losses(scene: Scene) -> dict[str, Tensor]:
+        return {"flow": flow_loss(net, scene, torch.randn_like(scene.latents))}
+
+    yield from lab.train(arm, net, losses, batch, 1200)
+
+
+def experiment(lab: Lab) -> Iterator[Any]:
+    """Both arms make films of N frames of the same held-out plays, from nothing but their prompts."""
+    from longtake.clip import ClipSpec
+    from longtake.lab.films import films, shown
+    from longtake.lab.measures import distance_course, read_share, rise
+    from longtake.lab.shared import codec
+    from longtake.lab.takes import Told
+    from longtake.schemes import find_scheme
+    from longtake.steps import Plan, Timeline
+
+    truth, code = lab.takes("script", 16, FRAMES, use="test", **PLAY), codec("script")
+    told = [Told(rows=rows) for rows in prompts(truth.truth)]
+    real, stage = truth.video(), truth.stretches[0].made()
+
+    def seen(number: int, film: Tensor) -> Tensor:
+        state = stage.read(film)
+        return (state["there"] & (state["likeness"].amax(-1) > LIKE)).any(1)
+
+    for arm, (text, spacings) in ARMS.items():
+        yield from learn(lab, arm, spacings)
+        scheme = find_scheme(text)
+        rounds = Plan.of(scheme, Timeline(FRAMES)).critical_path
+        model = sampled(lab.trained(arm, network()), ClipSpec(L, (8, 8, 8), ""))
+        made = lab.kept(
+            f"films/{arm}",
+            lambda model=model, scheme=scheme: {
+                "latents": films(
+                    model, scheme, FRAMES, len(told), seed=lab.seed, frame=(8, 8, 8), controls=told
+                )
+            },
+        )
+        video = shown(code, made["latents"])
+        lab.sheet(arm, video)
+        middles, distances = distance_course(video, real, window=SPACINGS[0])
+        yield Curve("block tfvd", arm, "frame", tuple(middles), tuple(distances))
+        yield Measured("sequential rounds", arm, rounds)
+        yield Measured("rise of block tfvd, a hundred frames", arm, rise(middles, distances))
+        yield Measured("tfvd of the last block", arm, distances[-1])
+        yield Measured("frames read, last block", arm, read_share(video, seen, last=SPACINGS[0]))
+    yield Measured("frames read, last block", "world", read_share(real, seen, last=SPACINGS[0]))
+
+
+LIKE = 0.9  # cosine of an outline with a known shape's from which on it counts as one
+PROOF = Proof(
+    claim="Trained on long video, a hierarchy of diffusions makes a film in as many rounds as it has "
+    "levels, and its end is no worse than its beginning, where a sliding window degrades.",
+    world="script",
+    arms={
+        ARM: f"key frames {SPACINGS[0]} apart, then {SPACINGS[1]}, then all: {FRAMES} frames",
+        SLIDING: f"the same network trained on {L} neighbours, {OVERLAP} of them known",
+    },
+    expectations=(
+        Expectation("sequential rounds", ARM, float(DEPTH), 1, "one for every level"),
+        Expectation("sequential rounds", 57.0, SLIDING, 1, "ceil((N - L) / (L - overlap)) + 1"),
+        Expectation(
+            "rise of block tfvd, a hundred frames", ARM, SLIDING, 0.5, "errors do not add up"
+        ),
+        Expectation("tfvd of the last block", ARM, SLIDING, 0.9, "and so the film ends better"),
+        Expectation("frames read, last block", 0.8, ARM, 1, "the last frames show actors"),
+    ),
+    experiment=experiment,
+    minutes=20,
+)
+
+
+def train(run: str | Path = "", seed: int = 0) -> Iterator[Any]:
+    """Trains the system alone, into the folder of its proof."""
+    from longtake.lab.bench import Lab
+
+    yield from learn(Lab(Path(run) if run else home("nuwa_xl", seed), seed), ARM, SPACINGS)

@@ -1,0 +1,291 @@
+"""pretrained: a diffusers video pipeline, by its folder, for films of any length.
+
+What the pipeline is, its class and its components' configurations, says what it can observe; see
+docs/pretrained.md. Films are made of its own calls with its own loop and weights; between calls latents
+are handed over, never pixels.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from longtake.clip import ClipSpec
+from longtake.codecs.vaes import TILE_STEP, in_chunks, vae_of
+from longtake.errors import InputError, nearest
+from longtake.keys import fingerprint
+from longtake.models.pretrained.families import Family, refined
+from longtake.models.pretrained.folder import is_pipeline, read_folder
+from longtake.models.pretrained.hub import DOWNLOADS, folder_of, is_hub_id
+from longtake.models.pretrained.running import Running
+from longtake.schemes import find_scheme
+from longtake.system import Part, Stage, System
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from longtake.clip import ClipModel, Codec
+    from longtake.steps import Scheme
+
+VERSION = 1  # of the code between weights and pixels
+NOISES = ("own", "diffusers")
+LENGTHS = ("replace", "none", "windows", "freenoise")
+LONGEST = 4096  # latent frames of a film that is denoised as a whole
+
+
+@dataclasses.dataclass(frozen=True)
+class Words:
+    """What the prompt's track depends on; the pipeline encodes prompts itself."""
+
+    fingerprint: str
+
+    def encode(self, prompts: Sequence[str]) -> Tensor:
+        """Prompts go to the pipeline as they are: (p, 0)."""
+        import torch
+
+        return torch.zeros(len(prompts), 0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Knobs:
+    """How a pipeline is used; see `pretrained`."""
+
+    scheme: str = ""
+    noise: str = "own"
+    clip: int = 0
+    steps: int = 0
+    guidance: float = -1.0
+    negative: str = ""
+    length: str = "replace"
+    observed_noise: float = 0.0
+    anchor: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, known in (("noise", NOISES), ("length", LENGTHS)):
+            value = getattr(self, name)
+            if value not in known:
+                raise InputError(
+                    f"unknown {name} '{value}'", f"--set {name}", nearest(value, known)
+                )
+        for name in ("clip", "steps"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name}={getattr(self, name)}", "--set", f"{name}=0 or more")
+        for name in ("observed_noise", "anchor"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name}={getattr(self, name)}", "--set", f"{name}=0 to 1")
+
+
+def pretrained(
+    *,
+    folder: str = "",
+    scheme: str = "",
+    noise: str = "own",
+    clip: int = 0,
+    steps: int = 0,
+    guidance: float = -1.0,
+    negative: str = "",
+    length: str = "replace",
+    observed_noise: float = 0.0,
+    anchor: float = 0.0,
+    dtype: str = "float32",
+    device: str = "cpu",
+    offload: str = "none",
+    lora: str = "",
+    attention: str = "",
+    cache: str = "none",
+    download: str = "no",
+) -> System:
+    """The system of a pipeline's folder, or of its hub id. clip: frames in a call; steps, guidance: 0 and -1, the pipeline's own.
+
+    noise: own (of every index) or diffusers (a film no longer than the clip is the pipeline's own, to the bit).
+    length: how a pipeline that observes nothing goes on: replace (known latents put in place at every
+    step), windows (the film as a whole, denoised in overlapping windows), freenoise (so, and windows share
+    their noise), or none. observed_noise, anchor: against drift, see `longtake.models.wrappers.NoiseAugmented`
+    and `longtake.models.drift.Anchored`. dtype, offload, lora, attention, cache: see `Running`. download: of a hub id that is not on this machine: no, ask or yes.
+    """
+    knobs = Knobs(scheme, noise, clip, steps, guidance, negative, length, observed_noise, anchor)
+    running = Running(dtype, device, offload, lora, attention, cache)
+    if not folder:
+        raise InputError("no folder of a pipeline", "--set folder", "--model FOLDER")
+    if download not in DOWNLOADS:
+        what = f"unknown download '{download}'"
+        raise InputError(what, "--set download", nearest(download, DOWNLOADS))
+    if not Path(folder).is_dir() and is_hub_id(folder):
+        folder = str(folder_of(folder, download))
+    if not is_pipeline(Path(folder)):
+        raise InputError("not a diffusers pipeline: no model_index.json", folder, "its folder")
+    found = read_folder(Path(folder))
+    configs = {name: found.config(name) for name in found.components}
+    family = refined(found.kind, configs)
+    vae = found.components.get("vae", ("", ""))[1]
+    _ = found.tensors  # cut and pickled weights are told before anything is planned
+
+    @functools.cache
+    def pipe() -> Any:
+        from longtake.models.pretrained.loading import load_pipeline
+
+        return load_pipeline(found, running)
+
+    what = Pipeline(found.path.resolve().name, family, configs, vae, pipe)
+    return _system(what, knobs, fingerprint([found.fingerprint, running.mark]))
+
+
+def wrapped(
+    pipe: Any, knobs: Knobs | None = None, *, mark: str = "", extra: Mapping[str, Any] | None = None
+) -> System:
+    """The system of a diffusers pipeline in hand. extra: arguments for each of its calls, as embeddings.
+
+    mark: what tells these weights from others in a run folder; without it nothing stored is found again.
+    """
+    configs = {
+        name: dict(part.config)
+        for name, part in pipe.components.items()
+        if isinstance(getattr(part, "config", None), Mapping)
+    }
+    kind = type(pipe).__name__
+    what = Pipeline(kind, refined(kind, configs), configs, type(pipe.vae).__name__, lambda: pipe)
+    mark = mark or fingerprint(["in hand", id(pipe)])
+    return _system(what, knobs or Knobs(), mark, dict(extra or {}))
+
+
+@dataclasses.dataclass(frozen=True)
+class Pipeline:
+    """What a system is made of. vae: the autoencoder's class; made: loads the pipeline, once."""
+
+    name: str
+    family: Family
+    configs: Mapping[str, Mapping[str, Any]]
+    vae: str
+    made: Callable[[], Any]
+
+
+def _system(
+    what: Pipeline, knobs: Knobs, mark: str, extra: Mapping[str, Any] | None = None
+) -> System:
+    family, vae, config = what.family, vae_of(what.vae), what.configs.get("vae", {})
+    channels, down, stride = vae.latents(config)
+    window = _window(knobs.clip or family.frames, stride, vae.causal)
+    chunked, chunk = family.shows == "history", 1  # latent frames in an index
+    if family.chunk:
+        family = dataclasses.replace(family, chunk=window)
+        past = math.ceil(family.history / window)
+        chunk, window = (window, 1 + past) if chunked else (1, 1 + past * window)
+    replaces = family.observes == "none" and knobs.length == "replace"
+    windowed = knobs.length in ("windows", "freenoise")
+    if windowed and not (family.observes == "none" and family.windows):
+        able = "replace, none" if family.observes == "none" else "replace, which it does not need"
+        raise InputError(f"{what.name} cannot be denoised in windows", "--set length", able)
+    settings = [
+        VERSION,
+        mark,
+        dataclasses.astuple(dataclasses.replace(knobs, scheme="")),
+        repr(extra),
+    ]
+    spec = ClipSpec(
+        LONGEST if windowed else window,
+        (channels * chunk, None, None),
+        fingerprint(settings),
+        "past" if replaces else family.observes,
+        begins=family.begins,
+        sibling=family.sibling,
+    )
+    whole = max(window, chunk) if knobs.noise == "diffusers" else 0
+    inner = vae.spec(config, whole, fingerprint([VERSION, mark, "vae", whole, chunk]))
+    codec = in_chunks(inner, chunk) if chunked else inner
+    if family.shows == "sections":  # takes are a picture and whole sections
+        holds = (1 + family.chunk, family.chunk, 0 if whole else TILE_STEP)
+        codec = inner = dataclasses.replace(inner, holds=holds)
+
+    def make_model() -> ClipModel:
+        from longtake.codecs.pretrained import KINDS
+        from longtake.models.drift import Anchored
+        from longtake.models.pretrained.chunks import ChunkModel
+        from longtake.models.pretrained.pipeline import Asking, PipelineModel
+        from longtake.models.pretrained.sections import SectionModel
+        from longtake.models.pretrained.showing import Latents
+        from longtake.models.wrappers import NoiseAugmented
+
+        latents = Latents(stride, down, KINDS[what.vae].outward)
+        asking = Asking(
+            knobs.noise,
+            knobs.steps or None,
+            knobs.guidance if knobs.guidance >= 0 else None,
+            knobs.negative,
+            replaces,
+            window if windowed else 0,
+            knobs.length == "freenoise",
+            extra or {},
+        )
+        kinds = {"history": ChunkModel, "sections": SectionModel}
+        kind = kinds.get(family.shows, PipelineModel)
+        model: ClipModel = kind(what.made(), family, latents, spec, asking)
+        if knobs.observed_noise:
+            model = NoiseAugmented(model, knobs.observed_noise)
+        return Anchored(model, knobs.anchor) if knobs.anchor else model
+
+    def make_codec() -> Codec:
+        from longtake.codecs.pretrained import KINDS, ChunkCodec, VaeCodec
+
+        made = VaeCodec(what.made().vae, KINDS[what.vae], inner, whole)
+        return ChunkCodec(made, chunk, codec) if chunked else made
+
+    net = what.configs.get(family.net) or what.configs.get("transformer_2") or {}
+    patch = 2 ** (len(net[family.halves]) - 1) if family.halves else _patch(net)
+    stage = Stage(
+        _scheme(knobs.scheme, spec, family),
+        {"clip": Part(spec, make_model)},
+        Part(codec, make_codec),
+    )
+    return System(
+        what.name,
+        (stage,),
+        Words(fingerprint(["words of", mark])),
+        fps=family.fps,
+        size=family.size,
+        canvas=functools.partial(_canvas, down * patch),
+    )
+
+
+def _window(clip: int, stride: int, causal: bool) -> int:
+    """Latent frames of a clip of `clip` frames."""
+    if not causal:
+        return clip
+    if (clip - 1) % stride:
+        near = (clip - 1) // stride * stride + 1
+        what = f"a clip of {clip} frames, where clips have 1 + a multiple of {stride}"
+        raise InputError(what, "--set clip", f"clip={near} or clip={near + stride}")
+    return (clip - 1) // stride + 1
+
+
+def _scheme(text: str, spec: ClipSpec, family: Family) -> Scheme:
+    """The scheme asked for; a chain's calls observe as little as the model needs, unless `step` is told.
+
+    One latent frame holds several frames; diffusion forcing, trained on longer pasts, observes a quarter.
+    Of chunks and sections a call makes one.
+    """
+    if spec.window < 2 or spec.observes == "none":
+        return find_scheme(text or "one-shot", spec.window)
+    name, _, knobs = (text or "autoregressive").partition(":")
+    stated = {part.partition("=")[0] for part in knobs.split(",")}
+    if name in ("autoregressive", "per-shot") and not stated & {"step", "window"}:
+        step = spec.window - (max(1, spec.window // 4) if spec.observes == "past" else 1)
+        if family.chunk:
+            step = 1 if family.shows == "history" else family.chunk
+        knobs = ",".join(filter(None, [knobs, f"step={step}"]))
+    return find_scheme(f"{name}:{knobs}", spec.window)
+
+
+def _patch(config: Mapping[str, Any]) -> int:
+    """Latent pixels beside one another in a token."""
+    size = config.get("patch_size", 1)
+    return int(size[-1] if isinstance(size, (list, tuple)) else size)
+
+
+def _canvas(multiple: int, size: tuple[int, int]) -> tuple[int, int]:
+    """The size the pipeline works at: each side up to its next whole multiple."""
+    width, height = (-(-side // multiple) * multiple for side in size)
+    return width, height

@@ -1,0 +1,241 @@
+"""Pretrained pipelines as clip models: the pipeline's own film to the bit, exact lengths, laws of noise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+pytest.importorskip("diffusers")
+pytest.importorskip("transformers")
+
+import pipeline_parts as parts
+from PIL import Image
+
+import longtake
+from longtake.errors import FitError, InputError
+from longtake.recipes.pretrained import Knobs, wrapped
+
+SHORTER = {"mochi": (19, 7)}  # a latent frame holds six frames, not four
+PROMPT = "a calm sea at dawn"
+NAMES = tuple(parts.PIPELINES)
+KEPT: dict[str, Any] = {}
+
+
+def pipeline(name: str) -> Any:
+    """A pipeline, made once: tests leave it as it was."""
+    if name not in KEPT:
+        KEPT[name] = parts.made(name)
+    return KEPT[name]
+
+
+def picture(place: Path, size: tuple[int, int], seed: int = 0) -> Path:
+    shape = (size[1], size[0], 3)
+    pixels = np.random.default_rng(seed).integers(0, 255, shape, dtype=np.uint8)
+    file = place / f"picture{seed}.png"
+    Image.fromarray(pixels).save(file)
+    return file
+
+
+def film(name: str, frames: int, images: tuple[str, ...] = (), **options: Any) -> Tensor:
+    """Frames (t, 3, h, w) uint8 of a film; keywords of `Knobs` and of `generate`."""
+    _, clip, size = parts.PIPELINES[name]
+    knobs = {key: options.pop(key) for key in ("noise", "length") if key in options}
+    system = wrapped(
+        pipeline(name), Knobs(clip=clip, steps=2, **knobs), mark=name, extra=parts.said(name)
+    )
+    asked = {"model": system, "frames": frames, "size": size, "images": images, "seed": 3}
+    take = longtake.generate(PROMPT, **{**asked, **options})
+    return torch.stack(list(take))
+
+
+def pictures(name: str, place: Path) -> tuple[str, ...]:
+    if name not in parts.PICTURED:
+        return ()
+    return (str(picture(place, parts.PIPELINES[name][2])),)
+
+
+def direct(name: str, frames: int, **arguments: Any) -> Tensor:
+    """What the pipeline makes when it is called without longtake."""
+    width, height = parts.PIPELINES[name][2]
+    words = parts.said(name) or ({} if name == "svd" else {"prompt": PROMPT})
+    made = parts.made(name)(
+        **words,
+        height=height,
+        width=width,
+        num_frames=frames,
+        num_inference_steps=2,
+        generator=torch.Generator().manual_seed(3),
+        output_type="pt",
+        **arguments,
+    )
+    return made.frames[0].float().mul(255).round().to(torch.uint8)
+
+
+# a first-last pipeline takes two pictures: see the next test
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "wan-ends"])
+def test_a_film_no_longer_than_the_clip_is_the_pipeline_s_own(name: str, tmp_path: Path) -> None:
+    images = pictures(name, tmp_path)
+    opened = {"image": Image.open(images[0])} if images else {}
+    clip = parts.PIPELINES[name][1]
+    for frames in SHORTER.get(name, (clip, 9) if clip > 9 else (clip, 5)):
+        ours = film(name, frames, images, noise="diffusers")
+        lacking = 4 if name == "hunyuan-concat" else 0  # its own film begins after the picture
+        assert torch.equal(ours[lacking:], direct(name, frames, **opened)[:frames])
+
+
+def test_a_pipeline_that_goes_on_by_itself_goes_on_so_here() -> None:
+    assert torch.equal(film("helios", 70, noise="diffusers"), direct("helios", 70)[:70])
+
+
+def test_a_first_last_pipeline_s_film_between_two_pictures_is_its_own(tmp_path: Path) -> None:
+    size = parts.PIPELINES["wan-ends"][2]
+    first, last = (picture(tmp_path, size, seed) for seed in (0, 1))
+    ours = film("wan-ends", 17, (str(first), f"end={last}"), noise="diffusers")
+    theirs = direct("wan-ends", 17, image=Image.open(first), last_image=Image.open(last))
+    assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_film_has_exactly_the_frames_asked_for(name: str, tmp_path: Path) -> None:
+    images = pictures(name, tmp_path)
+    for frames in (1, 7, 50):
+        assert len(film(name, frames, images)) == frames
+    for frames in (1, 7):
+        assert len(film(name, frames, images, noise="diffusers")) == frames
+
+
+# the decoder of LTX looks ahead: only its latents keep the law to the end, see the next test
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("ltx")])
+def test_a_longer_film_begins_as_a_shorter_one(name: str, tmp_path: Path) -> None:
+    images = pictures(name, tmp_path)
+    short, long = film(name, 26, images), film(name, 41, images)
+    assert torch.equal(short, long[:26])
+    assert torch.equal(short, film(name, 26, images))
+    assert not torch.equal(short, film(name, 26, images, seed=4))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_latents_of_a_longer_film_begin_as_those_of_a_shorter(name: str, tmp_path: Path) -> None:
+    images = pictures(name, tmp_path)
+    short, long = (latents(name, frames, images) for frames in (26, 41))
+    shared = [index for index in short if index in long]
+    assert len(shared) > parts.PIPELINES[name][1] // 8
+    assert all(torch.equal(short[index], long[index]) for index in shared)
+
+
+def latents(name: str, frames: int, images: tuple[str, ...]) -> Mapping[int, Tensor]:
+    """Every latent frame that the model wrote, by its index."""
+    from longtake.engine import Serial, render
+    from longtake.engine.store import Memory
+
+    _, clip, size = parts.PIPELINES[name]
+    knobs = Knobs(clip=clip, steps=2)
+    system = wrapped(pipeline(name), knobs, mark=name, extra=parts.said(name))
+    take = longtake.generate(PROMPT, model=system, frames=frames, size=size, images=images, seed=3)
+    store = Memory()
+    for _ in render(take.job, store, Serial()):
+        pass
+    written = {}
+    for line in store.records():
+        found = store.get(line["key"])
+        assert found is not None
+        written |= {index: found.pick([index]).frames for index in found.at}
+    return written
+
+
+@pytest.mark.parametrize("name", ["wan-image", "ltx-condition", "cog-image", "skyreels-forcing"])
+def test_latents_go_from_call_to_call_and_never_through_pixels(name: str, tmp_path: Path) -> None:
+    images = pictures(name, tmp_path)
+    _, clip, size = parts.PIPELINES[name]
+    pipe = parts.made(name)
+    film(name, 26, images)
+    encoded: list[int] = []
+    own = pipe.vae._encode
+
+    def watched(x: Tensor) -> Tensor:
+        encoded.append(int(x.shape[2]))
+        return own(x)
+
+    pipe.vae._encode = watched
+    system = wrapped(pipe, Knobs(clip=clip, steps=2))
+    list(longtake.generate(PROMPT, model=system, frames=58, size=size, images=images))
+    assert len(encoded) == {"wan-image": 3, "cog-image": 2}.get(name, 0)
+
+
+def test_what_a_model_cannot_observe_is_said_with_what_fits() -> None:
+    with pytest.raises(FitError) as caught:
+        film("wan-text", 50, scheme="keys-then-fill")
+    said = str(caught.value)
+    assert "an unbroken run of frames just before" in said
+    assert "autoregressive" in said and "VACE" in said
+    with pytest.raises(FitError, match="no frames"):
+        film("wan-text", 50, length="none", scheme="autoregressive")
+    with pytest.raises(FitError, match="--image FILE"):
+        film("cog-image", 17)
+    for name in ("wan-vace", "ltx-condition"):
+        for scheme in ("keys-then-fill", "coarse-to-fine", "unified", "hierarchy", "long-range"):
+            assert len(film(name, 41, scheme=scheme)) == 41
+
+
+def test_first_last_models_serve_schemes_that_fill(tmp_path: Path) -> None:
+    images = pictures("wan-ends", tmp_path)
+    for scheme in ("keys-then-fill", "coarse-to-fine", "unified"):
+        assert len(film("wan-ends", 41, images, scheme=scheme)) == 41
+
+
+# --- films denoised as a whole
+
+
+def test_a_window_as_long_as_the_film_changes_nothing_and_others_are_averaged() -> None:
+    from longtake.models.pretrained.windows import codenoised, spans_of, weights_of
+
+    class Ramp(torch.nn.Module):
+        """Says of every frame where it lies in what is seen."""
+
+        def forward(self, hidden_states: Tensor) -> tuple[Tensor]:
+            places = torch.arange(hidden_states.shape[2], dtype=torch.float32)
+            return (places.view(1, 1, -1, 1, 1).expand_as(hidden_states),)
+
+    net, x = Ramp(), torch.zeros(1, 2, 7, 1, 1)
+    with codenoised(net, 7, 3):
+        assert torch.equal(net(x)[0], Ramp()(x)[0])
+    with codenoised(net, 4, 2):
+        made = net(x)[0][0, 0, :, 0, 0]
+    assert spans_of(7, 4, 2) == [(0, 4), (2, 6), (3, 7)]
+    wanted, counted, weights = torch.zeros(7), torch.zeros(7), weights_of(4)
+    for first, stop in spans_of(7, 4, 2):
+        wanted[first:stop] += weights * torch.arange(4)
+        counted[first:stop] += weights
+    assert torch.allclose(made, wanted / counted)
+    assert torch.equal(net(x)[0], Ramp()(x)[0]), "the network is as it was"
+
+
+def test_shared_noise_is_the_first_window_s_in_another_order() -> None:
+    from longtake.clip import Noise
+    from longtake.models.pretrained.windows import shared
+
+    rows = shared(Noise(3), 0, range(24), (2, 2), 8, 4)[0]
+    assert torch.equal(rows[:8], Noise(3).clip((0,), range(8), (2, 2))[0])
+    for lap in (8, 16):
+        for unit in (0, 4):
+            ours = {tuple(row.flatten().tolist()) for row in rows[lap + unit : lap + unit + 4]}
+            first = {tuple(row.flatten().tolist()) for row in rows[unit : unit + 4]}
+            assert ours == first
+    assert not torch.equal(rows[8:], rows[:16]), "shuffled"
+
+
+@pytest.mark.parametrize("length", ["windows", "freenoise"])
+def test_films_denoised_as_a_whole(length: str) -> None:
+    assert len(film("wan-text", 50, length=length)) == 50
+    own = film("wan-text", 17, length=length, noise="diffusers")
+    assert torch.equal(own, direct("wan-text", 17))
+    with pytest.raises(FitError, match="no frames"):
+        film("wan-text", 50, length=length, scheme="autoregressive:window=6")
+    with pytest.raises(InputError, match="windows"):
+        film("ltx-text", 50, length=length)

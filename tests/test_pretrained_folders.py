@@ -1,0 +1,289 @@
+"""Folders of pipelines: what is loaded makes the same film, what is wrong is one line and exit code 2."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from click.testing import CliRunner, Result
+
+pytest.importorskip("diffusers")
+pytest.importorskip("transformers")
+
+import pipeline_others as others
+import pipeline_parts as parts
+from safetensors.torch import load_file, save_file
+
+from longtake.cli import cli
+from longtake.codecs.pretrained import KINDS, VaeCodec
+
+WEIGHTS = "transformer/diffusion_pytorch_model.safetensors"
+ASKED = ("--frames", "9", "--size", "32x16", "--set", "steps=1", "--set", "clip=9", "--seed", "3")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return parts.saved("wan-text", tmp_path_factory.mktemp("pipelines"))
+
+
+@pytest.fixture
+def spoilt(folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(folder, tmp_path / "spoilt"))
+
+
+def run(*words: str) -> Result:
+    return CliRunner().invoke(cli, list(words))
+
+
+def test_a_folder_makes_the_pipeline_s_own_film(folder: Path, tmp_path: Path) -> None:
+    from longtake.video import read_video
+
+    out = tmp_path / "film"
+    done = run(
+        *("generate", "a calm sea", "--model", str(folder), *ASKED),
+        *("--noise", "diffusers", "--out", str(out), "--quiet"),
+    )
+    assert done.exit_code == 0, done.stderr
+    made = parts.made("wan-text")(
+        prompt="a calm sea",
+        height=16,
+        width=32,
+        num_frames=9,
+        num_inference_steps=1,
+        generator=torch.Generator().manual_seed(3),
+        output_type="pt",
+    ).frames[0]
+    assert torch.equal(read_video(out), made.mul(255).round().to(torch.uint8))
+
+
+def test_planning_a_folder_reads_no_weights_and_no_torch(folder: Path) -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from longtake.brief import job_of\n"
+        f"job = job_of('a calm sea', dict(model={str(folder)!r}, frames=50, size='32x16'))\n"
+        "assert len(job.calls) == 1 and job.takes[0].length == 14\n"
+        "assert 'torch' not in sys.modules and 'diffusers' not in sys.modules\n"
+    )
+    root = Path(__file__).parent.parent
+    words = [sys.executable, "-c", code]
+    ended = subprocess.run(words, capture_output=True, text=True, cwd=root, check=False)
+    assert ended.returncode == 0, ended.stderr
+
+
+def _pickle(folder: Path) -> None:
+    (folder / WEIGHTS).rename((folder / WEIGHTS).with_suffix(".bin"))
+
+
+def _missing(folder: Path) -> None:
+    shutil.rmtree(folder / "vae")
+
+
+def _weightless(folder: Path) -> None:
+    (folder / WEIGHTS).unlink()
+
+
+def _cut(folder: Path) -> None:
+    data = (folder / WEIGHTS).read_bytes()
+    (folder / WEIGHTS).write_bytes(data[:-100])
+
+
+def _garbled(folder: Path) -> None:
+    (folder / WEIGHTS).write_bytes(b"\x80\x04" + bytes(1000))
+
+
+def _shape(folder: Path) -> None:
+    tensors = load_file(folder / WEIGHTS)
+    tensors["proj_out.weight"] = torch.zeros(3, 3)
+    save_file(tensors, folder / WEIGHTS)
+
+
+def _lacking(folder: Path) -> None:
+    tensors = load_file(folder / WEIGHTS)
+    del tensors["proj_out.weight"]
+    save_file(tensors, folder / WEIGHTS)
+
+
+def _changed(folder: Path, name: str, value: Any) -> None:
+    index = json.loads((folder / "model_index.json").read_text())
+    index[name] = value
+    (folder / "model_index.json").write_text(json.dumps(index))
+
+
+def _unknown(folder: Path) -> None:
+    _changed(folder, "_class_name", "StableDiffusionPipeline")
+
+
+def _own_code(folder: Path) -> None:
+    _changed(folder, "transformer", ["my_transformer", "Net"])
+
+
+def _nonsense(folder: Path) -> None:
+    (folder / "model_index.json").write_text("{")
+
+
+def _shard(folder: Path) -> None:
+    index = {"metadata": {}, "weight_map": {"a": "one.safetensors", "b": "two.safetensors"}}
+    place = folder / f"{WEIGHTS}.index.json"
+    place.write_text(json.dumps(index))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (_pickle, "pickle"),
+        (_missing, "component 'vae' is missing"),
+        (_weightless, "no weights for the component 'transformer'"),
+        (_cut, "weights are cut"),
+        (_garbled, "weights cannot be read"),
+        (_shape, "shape"),
+        (_lacking, "lack 'proj_out.weight'"),
+        (_unknown, "class StableDiffusionPipeline"),
+        (_own_code, "would run code"),
+        (_nonsense, "cannot read it"),
+        (_shard, "shard"),
+    ],
+)
+def test_a_folder_that_is_wrong_is_one_line(
+    spoilt: Path, tmp_path: Path, spoil: Callable[[Path], None], said: str
+) -> None:
+    spoil(spoilt)
+    out = tmp_path / "film.mp4"
+    result = run("generate", "a", "--model", str(spoilt), *ASKED, "--out", str(out))
+    assert result.exit_code == 2
+    lines = [line for line in result.stderr.splitlines() if line.strip()]
+    assert len(lines) == 1 and lines[0].startswith("longtake: error: "), result.stderr
+    assert said in lines[0], lines[0]
+    assert not out.exists() and not result.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--set", "clip=10"), "clip=9 or clip=13"),
+        (("--noise", "loud"), "unknown noise"),
+        (("--set", "length=long"), "unknown length"),
+        (("--set", "dtype=int8"), "unknown dtype"),
+    ],
+)
+def test_a_knob_turned_wrong_is_one_line(folder: Path, words: tuple[str, str], said: str) -> None:
+    result = run("plan", "a", "--model", str(folder), "--frames", "9", "--size", "32x16", *words)
+    assert result.exit_code == 2 and said in result.stderr
+
+
+# --- autoencoders as streams
+
+VAES = {
+    "wan": (parts.wan_vae, 16, 1e-5),
+    "wan-patched": (
+        lambda: parts.wan_vae(patch_size=2, in_channels=12, out_channels=12, is_residual=True),
+        16,
+        1e-5,
+    ),
+    "cog": (parts.cog_vae, 4, 1e-5),
+    "hunyuan": (others.hunyuan_vae, 4, 1e-5),
+    "mochi": (others.mochi_vae, 12, 1e-5),
+    "ltx": (parts.ltx_vae, 8, 1e-5),
+    "ltx-causal": (lambda: parts.ltx_vae(decoder_causal=True), 8, 1e-5),
+    "ltx-deep": (lambda: parts.ltx_vae(decoder_layers_per_block=(2, 1, 2, 1, 1)), 8, 1e-5),
+}
+
+
+def _codec(name: str) -> tuple[VaeCodec, int]:
+    torch.manual_seed(0)
+    make, channels, _ = VAES[name]
+    vae = make()
+    kind = KINDS[type(vae).__name__]
+    return VaeCodec(vae, kind, kind.vae.spec(vae.config, 0, name), 0), channels
+
+
+@pytest.mark.parametrize("name", VAES)
+def test_decoding_as_a_stream_is_decoding_the_whole(name: str) -> None:
+    codec, channels = _codec(name)
+    for length in (5, 45 if name.startswith("ltx") else 11):
+        z = torch.randn(1, length, channels, 2, 3)
+        raw = codec.kind.outward(codec.vae, z.transpose(1, 2))
+        with torch.no_grad():
+            whole = codec.vae.decode(raw).sample.transpose(1, 2) * 0.5 + 0.5
+        stream = codec.stream(length)
+        pieces = [stream.push(z[:, n : n + 3], n + 3 >= length) for n in range(0, length, 3)]
+        made = torch.cat([piece for piece in pieces if piece.shape[1]], dim=1)
+        assert made.shape == whole.shape
+        assert (made - whole.clamp(0, 1)).abs().max() <= 1e-5
+
+
+@pytest.mark.parametrize("name", ["wan", "cog", "ltx", "hunyuan", "mochi"])
+def test_encoding_is_the_pipeline_s_and_decodes_to_as_many_frames(name: str) -> None:
+    codec, _ = _codec(name)
+    stride = codec.spec.stride
+    video = torch.rand(1, 2 * stride + 1, 3, 16, 16)
+    latents = codec.encode(video)
+    assert latents.shape[1:3] == (3, codec.spec.channels)
+    assert codec.decode(latents).shape[1] == video.shape[1]
+    with torch.no_grad():
+        raw = codec.vae.encode((video * 2 - 1).transpose(1, 2)).latent_dist.mode()
+    back = codec.kind.outward(codec.vae, latents.transpose(1, 2))
+    assert (back - raw).abs().max() <= 1e-5
+
+
+# --- hub ids
+
+
+class Hub:
+    """A hub with one pipeline of 3 GB, as huggingface_hub shows it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.cached, self.asked = folder, False, 0
+
+    def snapshot_download(self, hub_id: str, **how: Any) -> str:
+        if not self.cached and how.get("local_files_only"):
+            raise FileNotFoundError(hub_id)
+        assert self.cached or "*.bin" not in how["allow_patterns"]
+        self.cached = True
+        return str(self.folder)
+
+    def model_info(self, hub_id: str, **how: Any) -> Any:
+        self.asked += 1
+        sizes = {"vae/a.safetensors": 3_000_000_000, "vae/a.bin": 9_000_000_000}
+        files = [SimpleNamespace(rfilename=name, size=size) for name, size in sizes.items()]
+        return SimpleNamespace(siblings=files)
+
+
+@pytest.fixture
+def hub(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
+    import huggingface_hub
+
+    fake = Hub(folder)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fake.snapshot_download)
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", fake.model_info)
+    return fake
+
+
+def test_a_hub_id_is_fetched_only_when_told_and_its_size_is_told_before(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = SimpleNamespace(free=10_000_000_000)
+    monkeypatch.setattr("shutil.disk_usage", lambda place: disk)
+    plan = ("plan", "a", "--model", "owner/name", "--frames", "9", "--size", "32x16")
+    said = run(*plan)
+    assert said.exit_code == 2 and "download=ask" in said.stderr and not hub.asked
+    said = run(*plan, "--set", "download=ask")
+    assert said.exit_code == 2 and "3.0 GB of disk" in said.stderr and not hub.cached
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    said = run(*plan, "--set", "download=yes")
+    assert said.exit_code == 2 and "HF_HUB_OFFLINE" in said.stderr and not hub.cached
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    disk.free = 2_000_000_000
+    said = run(*plan, "--set", "download=yes")
+    assert said.exit_code == 2 and "does not fit" in said.stderr and not hub.cached
+    disk.free = 10_000_000_000
+    assert run(*plan, "--set", "download=yes").exit_code == 0 and hub.cached
+    assert run(*plan).exit_code == 0, "what is on this machine needs no leave"
