@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 import longtake
-from longtake.lab.prove import proof_of, provable
+from longtake.lab.catalogue import provable
+from longtake.lab.prove import proof_of
 
 
 def check_proof(name: str) -> None:
