@@ -1,40 +1,55 @@
-"""What the tests of recipes ask of every one of them."""
+"""What the tests of recipes share: that a proof is sane, that the published size can be built; a bench to look at."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 import longtake
 from longtake.errors import InputError
+from longtake.lab.catalogue import provable
+from longtake.lab.prove import proof_of
 from longtake.lab.takes import Takes
-from longtake.steps import Plan, Timeline
-from longtake.worlds import WORLDS
 
 
-def stands(name: str, net: Callable[[str], Any], paper: tuple[float, float]) -> None:
-    """It plans, knows its sizes, and its proof compares arms that it has.
-
-    paper: least and most weights of the published size, which is built without memory.
-    """
-    recipe = importlib.import_module(f"longtake.recipes.{name}")
-    system = longtake.load(name)
-    plan = Plan.of(system.stages[0].scheme, Timeline(100))
-    assert sorted(i for step in plan.steps for i in step.targets) == list(range(100))
-    with pytest.raises(InputError, match="unknown size 'huge'"):
-        longtake.load(name, size="huge")
-    with torch.device("meta"):
-        sizes = [sum(p.numel() for p in net(size).parameters()) for size in ("paper", "proof")]
-    assert paper[0] <= sizes[0] <= paper[1] and sizes[1] < 6e6, sizes
-    proof = recipe.PROOF
+def check_proof(name: str) -> None:
+    """Expectations compare arms that are described, and one asks that frames are read."""
+    proof = proof_of(name)
+    assert name in provable() and proof.expectations and proof.minutes <= 20
     sides = {side for e in proof.expectations for side in (e.less, e.more)}
     assert {side for side in sides if isinstance(side, str)} <= set(proof.arms)
-    assert proof.world in WORLDS and proof.minutes <= 20
-    assert any(e.less == 0.8 and e.quantity.find("frames read") >= 0 for e in proof.expectations)
+    read = [e for e in proof.expectations if e.quantity.startswith("frames read")]
+    assert read and all(e.less == 0.8 for e in read)
+    assert all(e.words() and e.factor > 0 for e in proof.expectations)
+
+
+def check_plan(name: str, frames: int = 200) -> dict[str, object]:
+    """A film of more than 100 frames is planned, without weights; the total."""
+    *steps, total = longtake.plan("the red square moves left", model=name, frames=frames)
+    assert steps and total["calls"] == len(steps)
+    return total
+
+
+def paper_size(name: str, least: float, most: float) -> nn.Module:
+    """The published size on the meta device, its parameters between `least` and `most` millions."""
+    with torch.device("meta"):
+        net: nn.Module = importlib.import_module(f"longtake.recipes.{name}").network("paper")
+    count = sum(p.numel() for p in net.parameters()) / 1e6
+    assert least < count < most, count
+    return net
+
+
+def check_recipe(name: str, least: float, most: float) -> None:
+    """All of the above, and that a size that is not known is refused before anything is built."""
+    check_proof(name)
+    check_plan(name)
+    paper_size(name, least, most)
+    with pytest.raises(InputError, match="unknown size 'huge'"):
+        longtake.load(name, size="huge")
 
 
 class Bench:

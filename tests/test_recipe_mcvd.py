@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from recipe_parts import Bench, stands
+from recipe_parts import Bench, check_recipe
 
 import longtake
 from longtake.clip import ClipRequest, ClipSpec, Noise
@@ -19,7 +19,7 @@ from longtake.recipes import mcvd
 
 
 def test_it_stands() -> None:
-    stands("mcvd", lambda size: mcvd.network("concat", size), (1.2e8, 3.5e8))
+    check_recipe("mcvd", 120, 350)
     with pytest.raises(InputError, match=r"unknown route 'spating' .*try spatin"):
         longtake.load("mcvd", route="spating")
 
@@ -52,7 +52,7 @@ def test_batches_mix_tasks_and_specialists_share_the_steps() -> None:
 @pytest.mark.parametrize("route", mcvd.ROUTES)
 def test_what_is_observed_reaches_the_frames_made(route: str) -> None:
     torch.manual_seed(0)
-    net = mcvd.network(route)
+    net = mcvd.network(route=route)
     for p in net.parameters():
         torch.nn.init.normal_(p, std=0.05)
     seen = torch.tensor([[True] * 3 + [False] * 5 + [True] * 3])

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from recipe_parts import Bench, stands
+from recipe_parts import Bench, check_recipe
 
 from longtake.lab.tasks import always
 from longtake.models.diffusion import Scene, flow_loss
@@ -14,7 +14,7 @@ from longtake.recipes import ramvid
 
 
 def test_it_stands() -> None:
-    stands("ramvid", ramvid.network, (3e7, 4e8))
+    check_recipe("ramvid", 30, 400)
 
 
 def test_masks_leave_none_to_four_frames_clean() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from recipe_parts import Bench, stands
+from recipe_parts import Bench, check_recipe
 
 from longtake.lab import scripted
 from longtake.lab.tasks import always
@@ -15,7 +15,7 @@ from longtake.recipes import seine
 
 
 def test_it_stands() -> None:
-    stands("seine", scripted.told_net, (5e8, 1.6e9))
+    check_recipe("seine", 500, 1600)
 
 
 def test_every_frame_is_known_by_itself() -> None:

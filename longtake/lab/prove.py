@@ -17,7 +17,7 @@ import torch
 from longtake.errors import InputError, nearest
 from longtake.keys import fingerprint
 from longtake.lab.bench import Lab
-from longtake.lab.catalogue import proven
+from longtake.lab.catalogue import provable
 from longtake.system import Curve, Measured, Proof
 
 RESULT = "result.json"
@@ -42,8 +42,8 @@ class Proven:
 def proof_of(name: str) -> Proof:
     """A recipe's proof."""
     plain = name.replace("-", "_")
-    if plain not in proven():
-        raise InputError(f"no proof of '{name}'", "longtake prove", nearest(plain, proven()))
+    if plain not in provable():
+        raise InputError(f"no proof of '{name}'", "longtake prove", nearest(plain, provable()))
     proof: Proof = importlib.import_module(f"longtake.recipes.{plain}").PROOF
     return proof
 

@@ -24,6 +24,7 @@ SPECS: Mapping[str, Mapping[str, Any]] = {  # of the shared codecs, known withou
     "kl": {"channels": 8, "down": 8, "stride": 1, "context": (0, 0), "codes": 0},
     "vq": {"channels": 1, "down": 8, "stride": 4, "context": (10, 0), "codes": 512},
 }
+CODED: Mapping[str, Any] = {"frame": (1, None, None), "codes": SPECS["vq"]["codes"]}  # of a model
 
 
 def one_of(knob: str, value: str, known: Iterable[str]) -> str:

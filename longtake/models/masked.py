@@ -62,38 +62,26 @@ class MaskedModel:
         def chance(use: str) -> Tensor:
             return torch.cat([_chance(r, whole.prefix, use) for r in requests])
 
-        ask = self._conditionals(dataclasses.replace(whole, codes=codes), states)
+        ask = self.conditionals(dataclasses.replace(whole, codes=codes), states)
         found = self.revealing(ask, codes, states == KNOWN, self.picking, chance)
         return clips(found[:, whole.prefix :], requests)
 
     def losses(self, request: ClipRequest, truth: Clip) -> Mapping[str, Tensor]:
         """Cross-entropy of the tokens that are hidden or hinted at, in nats a token.
 
-        What share of the targets is hidden is cos(pi u / 2) of a u drawn for every sample (MaskGIT,
-        section 3.1). Hidden and hinted tokens are COMMIT's "mask" and "refine" terms; its third, of
-        tokens that are given away, teaches nothing a model here is asked for.
+        As `masked_loss` has it, with the request's own chance.
         """
         whole = sheet(request, self.spec, truth)
-        hard, rank = (_chance(request, whole.prefix, use) for use in ("hide", "refine"))
+        uses = {name: _chance(request, whole.prefix, name) for name in ("hide", "refine", "wrong")}
         draws = torch.cat([request.noise.of(s, -1, (1,), "share") for s in request.samples])
-        share = torch.cos(uniform(draws) * math.pi / 2)[:, None]
-        targets = torch.arange(whole.codes.shape[1]) >= whole.prefix
-        count = int(targets.sum())
-        place = hard.masked_fill(~targets, torch.inf).argsort(-1).argsort(-1)
-        hidden = targets & (place < (share * count).ceil().clamp(min=1))
-        hinted = hidden & (rank < self.refine)
-        codes = whole.codes
-        wrong = (_chance(request, whole.prefix, "wrong") * self.spec.codes).long()
-        shown = torch.where(hinted & (rank < self.refine / 2), wrong, codes)
-        states = torch.where(hidden, torch.where(hinted, HINT, HIDDEN), KNOWN)
-        device = next(self.net.parameters()).device
-        logits = self._logits(whole, shown.to(device), states.to(device))
-        error = F.cross_entropy(logits.transpose(1, 2), codes.to(device), reduction="none")
-        counted = hidden.to(error)
-        return {"masked": (error * counted).sum(1) / counted.sum(1)}
+        chances = Chances(uniform(draws), uses["hide"], uses["refine"], uses["wrong"])
+        return {"masked": masked_loss(self.net, whole, refine=self.refine, chances=chances)}
 
-    def _conditionals(self, whole: Sheet, states: Tensor) -> Conditionals:
-        """The network as conditionals; guided on text if asked. Hints stay what they were until decided."""
+    def conditionals(self, whole: Sheet, states: Tensor) -> Conditionals:
+        """The network as conditionals of a sheet whose tokens have states (b, n); guided on text if asked.
+
+        Hints stay what they were until decided.
+        """
         hints = (states == HINT, whole.codes)
         device = next(self.net.parameters()).device
         scale = self.picking.guidance
@@ -116,6 +104,65 @@ class MaskedModel:
         text = None if whole.text is None else whole.text.to(device)
         logits: Tensor = self.net(codes, whole.places.to(device), states, text)
         return logits
+
+
+@dataclasses.dataclass(frozen=True)
+class Chances:
+    """Numbers in (0, 1) that decide what is hidden: `share` (b,) how much, `hide` (b, n) what.
+
+    refine (b, n): which of it is hinted at. wrong (b, n): as which code, where the hint is wrong.
+    """
+
+    share: Tensor
+    hide: Tensor
+    refine: Tensor
+    wrong: Tensor
+
+    @classmethod
+    def drawn(cls, b: int, n: int) -> Chances:
+        """By torch's own generator."""
+        return cls(torch.rand(b), *(torch.rand(b, n) for _ in range(3)))
+
+
+def masked_loss(
+    net: MaskedTransformer | BottleneckTransformer,
+    whole: Sheet,
+    *,
+    refine: float = 0.0,
+    chances: Chances | None = None,
+    condition: Tensor | None = None,
+    fixed: Tensor | None = None,
+) -> Tensor:
+    """Cross-entropy of the targets that are hidden or hinted at, in nats a token, (b,).
+
+    What share of them is hidden is cos(pi u / 2) of a u drawn for every sample (MaskGIT, section
+    3.1). Hints are a share `refine` of the hidden, half of them wrong ones. condition (b, n): codes
+    that hint at hidden tokens, below 0 where there is none (MAGVIT, section 3.2, COMMIT). fixed
+    (b, n): True where tokens are given away and never asked for. Hidden and hinted tokens are
+    COMMIT's "mask" and "refine" terms; its third, of tokens that are given away, is left out.
+    """
+    codes, device = whole.codes, next(net.parameters()).device
+    drawn = chances or Chances.drawn(*codes.shape)
+    targets = (torch.arange(codes.shape[1]) >= whole.prefix).expand_as(codes)
+    if fixed is not None:
+        targets = targets & ~fixed
+    count = targets.sum(1, keepdim=True)
+    place = drawn.hide.masked_fill(~targets, torch.inf).argsort(-1).argsort(-1)
+    share = torch.cos(drawn.share * math.pi / 2)[:, None]
+    hidden = targets & (place < (share * count).ceil().clamp(min=1))
+    hinted = hidden & (drawn.refine < refine)
+    wrong = (drawn.wrong * net.shape.codes).long()
+    shown = torch.where(hinted & (drawn.refine < refine / 2), wrong, codes)
+    states = torch.where(hidden, torch.where(hinted, HINT, HIDDEN), KNOWN)
+    if condition is not None:
+        told = hidden & (condition >= 0)
+        shown, states = torch.where(told, condition, shown), states.masked_fill(told, HINT)
+    text = None if whole.text is None else whole.text.to(device)
+    logits = net(shown.to(device), whole.places.to(device), states.to(device), text)
+    asked = codes.to(device).flatten()
+    error = F.cross_entropy(logits.flatten(0, 1), asked, reduction="none").view_as(codes)
+    counted = hidden.to(error)
+    return (error * counted).sum(1) / counted.sum(1)
 
 
 def _chance(request: ClipRequest, prefix: int, use: str) -> Tensor:

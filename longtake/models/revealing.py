@@ -60,15 +60,17 @@ class Confidence:
         self, ask: Conditionals, codes: Tensor, known: Tensor, picking: Picking, chance: Chance
     ) -> Tensor:
         """codes (b, n) with everything decided; equally many tokens must be hidden in every row."""
-        import torch
 
         codes, known = codes.clone(), known.clone()
         hidden = now = int((~known[0]).sum())
         for step in range(self.steps):
             if not now:
                 break
-            chances = picking.chances(ask(codes, known))
-            drawn = pick(chances, chance(f"step {step}"))
+            places = known.long().argsort(dim=-1, stable=True)[:, :now]  # of what is hidden
+            logits = ask(codes, known)
+            logits = logits.gather(1, places[..., None].expand(-1, -1, logits.shape[-1]))
+            chances = picking.chances(logits)
+            drawn = pick(chances, chance(f"step {step}").gather(1, places))
             likely = chances.clamp_min(1e-300).log()
             if self.by == "drawn":
                 sure = likely.gather(-1, drawn[..., None])[..., 0]
@@ -76,12 +78,13 @@ class Confidence:
                 sure = (chances * likely).sum(-1)
             mixing = self.spread * (1 - (step + 1) / self.steps)
             if mixing:
-                sure = sure - mixing * (-chance(f"order {step}").double().log()).log()
+                order = chance(f"order {step}").gather(1, places).double()
+                sure = sure - mixing * (-order.log()).log()
             stay = self.left(step, hidden, now)
-            sure = sure.masked_fill(known, -torch.inf)
-            order = sure.argsort(-1, descending=True)[:, : now - stay]
-            codes.scatter_(1, order, drawn.gather(1, order))
-            known.scatter_(1, order, True)
+            first = sure.argsort(-1, descending=True)[:, : now - stay]
+            decided = places.gather(1, first)
+            codes.scatter_(1, decided, drawn.gather(1, first))
+            known.scatter_(1, decided, True)
             now = stay
         return codes
 
@@ -142,8 +145,10 @@ class DraftAndRevise:
         order = chance(f"{use} order").masked_fill(fixed, torch.inf).argsort(-1)[:, :hidden]
         for n, group in enumerate(order.tensor_split(min(groups, hidden), 1) if hidden else ()):
             known.scatter_(1, group, False)
-            drawn = pick(picking.chances(ask(codes, known)), chance(f"{use} {n}"))
-            codes.scatter_(1, group, drawn.gather(1, group))
+            logits = ask(codes, known)
+            logits = logits.gather(1, group[..., None].expand(-1, -1, logits.shape[-1]))
+            drawn = pick(picking.chances(logits), chance(f"{use} {n}").gather(1, group))
+            codes.scatter_(1, group, drawn)
             known.scatter_(1, group, True)
         return codes
 

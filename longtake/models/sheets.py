@@ -33,7 +33,6 @@ def sheet(request: ClipRequest, spec: ClipSpec, truth: Clip | None = None) -> Sh
         raise FitError(f"{len(request.at)} frames in a call", where, str(spec.window))
     if request.frame[0] != 1:
         raise FitError(f"{request.frame[0]} codes a place", where, "one")
-    _, h, w = request.frame
     targets = tuple(sorted(request.targets))
     b, rows = len(request.samples), []
     seen = request.observed
@@ -48,13 +47,25 @@ def sheet(request: ClipRequest, spec: ClipSpec, truth: Clip | None = None) -> Sh
     if codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < spec.codes:
         bad = codes[(codes < 0) | (codes >= spec.codes)][0]
         raise FitError(f"code {bad}", where, f"0 to {spec.codes - 1}")
-    first = min(at)
-    time = torch.tensor([index - first for index in at])
-    grid = torch.cartesian_prod(time, torch.arange(h), torch.arange(w)).float()
     text = request.controls.at(at).get("text")
+    text = None if text is None else text.expand(b, *text.shape)
+    frames = codes.unflatten(1, (len(at), *request.frame))
+    return laid(frames, torch.tensor(at).expand(b, -1), len(at) - len(targets), text)
+
+
+def laid(frames: Tensor, at: Tensor, observed: int, text: Tensor | None = None) -> Sheet:
+    """Codes (b, t, 1, h, w) of indices (b, t), of which the first ones are observed, as tokens.
+
+    text: of every frame (b, t, d), or of every place (b, t, h, w, d).
+    """
+    b, t, _, h, w = frames.shape
+    time = (at - at.amin(1, keepdim=True)).float()[:, :, None, None].expand(b, t, h * w, 1)
+    grid = torch.cartesian_prod(torch.arange(h), torch.arange(w)).float().expand(b, t, -1, -1)
     if text is not None:
-        text = text.float().repeat_interleave(h * w, 0).expand(b, -1, -1)
-    return Sheet(codes, grid.expand(b, -1, -1), text, (len(at) - len(targets)) * h * w)
+        text = text if text.ndim == 5 else text[:, :, None, None].expand(b, t, h, w, -1)
+        text = text.float().flatten(1, 3)
+    places = torch.cat([time, grid], -1).flatten(1, 2)
+    return Sheet(frames.long().flatten(1), places, text, observed * h * w)
 
 
 def joined(sheets: Sequence[Sheet]) -> Sheet:

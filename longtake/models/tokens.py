@@ -63,13 +63,16 @@ class TokenModel:
 
     def log_chances(self, request: ClipRequest, truth: Clip) -> Tensor:
         """log p(token | tokens before it, observed), (b, n) of the targets in order; they sum to the clip's."""
-        whole = sheet(request, self.spec, truth)
-        device = next(self.net.parameters()).device
-        reader = Reader(self.net, whole, device)
-        codes = whole.codes[:, whole.prefix :].to(device)
-        begin = torch.full_like(codes[:, :1], self.net.begin)
-        logits = reader.all(torch.cat([begin, codes[:, :-1]], 1))
-        return logits.log_softmax(-1).gather(-1, codes[..., None])[..., 0]
+        return log_chances(self.net, sheet(request, self.spec, truth))
+
+
+def log_chances(net: GPT, whole: Sheet) -> Tensor:
+    """log p(token | tokens before it, the prefix) of a sheet's targets, (b, n)."""
+    device = next(net.parameters()).device
+    codes = whole.codes[:, whole.prefix :].to(device)
+    begin = torch.full_like(codes[:, :1], net.begin)
+    logits = Reader(net, whole, device).all(torch.cat([begin, codes[:, :-1]], 1))
+    return logits.log_softmax(-1).gather(-1, codes[..., None])[..., 0]
 
 
 class Reader:

@@ -76,7 +76,7 @@ def mcvd(
     one_of("size", size, SIZES)
 
     def build(spec: ClipSpec) -> tuple[nn.Module, ClipModel]:
-        net = network(route, size)
+        net = network(size, route)
         return net, model_of(net, spec, sampling)
 
     spec = {"window": LENGTH, "frame": (8, None, None), "observes": "ends"}
@@ -84,7 +84,7 @@ def mcvd(
     return assembled("mcvd", scheme, model, codec_part("digits", device=device))
 
 
-def network(route: str = "concat", size: str = "proof") -> Any:
+def network(size: str = "proof", route: str = "concat") -> Any:
     """The velocity of all current frames at once."""
     from longtake.nets.routes import Conditioned, Emptied, EveryScale
     from longtake.nets.stacked import Slots, StackedUNet
@@ -121,7 +121,7 @@ def learn(lab: Lab, route: str = "concat") -> Iterator[Any]:
     """Trains a network on all tasks."""
     from longtake.lab.tasks import learned
 
-    yield from learned(lab, ROUTES[route], network(route), _batches(lab, masks), STEPS)
+    yield from learned(lab, ROUTES[route], network(route=route), _batches(lab, masks), STEPS)
 
 
 def learn_specialists(lab: Lab) -> Iterator[Any]:
@@ -158,7 +158,7 @@ def experiment(lab: Lab) -> Iterator[Any]:
     for arm in PROOF.arms:
         found[arm], models = {}, {}
         for name, known in TASKS.items():
-            net = network("spatin" if arm == "spatin" else "concat")
+            net = network(route="spatin" if arm == "spatin" else "concat")
             net = lab.trained(name if arm == "specialists" else arm, net)
             models[name] = model_of(net, ClipSpec(LENGTH, (8, 8, 8), ""))
             if any(known):

@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from longtake.lab.home import home
-from longtake.lab.scripted import FPS, SIZES, WORDS, Words, told_net, told_takes
+from longtake.lab.scripted import FPS, SIZES, WORDS, Words, told_takes
+from longtake.lab.scripted import told_net as network
 from longtake.lab.systems import codec_part, model_part, one_of
 from longtake.lab.systems import system as assembled
 from longtake.models.samplers import flow_levels
@@ -64,7 +65,7 @@ def pixeldance(
     one_of("size", size, SIZES)
 
     def build(spec: ClipSpec) -> tuple[nn.Module, ClipModel]:
-        net = told_net(size)
+        net = network(size)
         return net, model_of(net, spec, until, steps)
 
     spec = {"window": LENGTH, "frame": (8, None, None), "tracks": {"text": WORDS}}
@@ -137,7 +138,7 @@ def learn(lab: Lab, arm: str = "pixeldance") -> Iterator[Any]:
         drawn = torch.randint(len(aim.levels) - 1, (len(noise),)).tolist()
         return denoising_loss(net, aim, scene, noise, [aim.levels[n] for n in drawn])
 
-    yield from learned(lab, arm, told_net(), batch, STEPS, loss)
+    yield from learned(lab, arm, network(), batch, STEPS, loss)
 
 
 def sketched(code: Codec, video: Tensor) -> Tensor:
@@ -184,7 +185,7 @@ def experiment(lab: Lab) -> Iterator[Any]:
     for arm in PROOF.arms:
         until = UNTIL if arm == "pixeldance" else 0.0
         spec = ClipSpec(LENGTH, (8, 8, 8), "", tracks={"text": WORDS})
-        model = model_of(lab.trained(arm, told_net()), spec, until)
+        model = model_of(lab.trained(arm, network()), spec, until)
         led = None if arm == "no ending" else sketches
         shot = shown(code, danced(model, test.latents[:, 0], led, told, lab))
         lab.sheet(arm, shot, fps=FPS)

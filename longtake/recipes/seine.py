@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from longtake.lab.home import home
-from longtake.lab.scripted import FPS, SIZES, WORDS, Words, told_net, told_takes
+from longtake.lab.scripted import FPS, SIZES, WORDS, Words, told_takes
+from longtake.lab.scripted import told_net as network
 from longtake.lab.systems import codec_part, model_part, one_of
 from longtake.lab.systems import system as assembled
 from longtake.models.samplers import Sampling
@@ -65,7 +66,7 @@ def seine(
     def build(spec: ClipSpec) -> tuple[nn.Module, ClipModel]:
         from longtake.models.diffusion import FlowModel
 
-        net = told_net(size)
+        net = network(size)
         return net, FlowModel(net, spec, sampling)
 
     spec = {"window": LENGTH, "frame": (8, None, None), "tracks": {"text": WORDS}}
@@ -102,7 +103,7 @@ def learn(lab: Lab, arm: str = "seine", drawn: Masks = masks, steps: int = STEPS
 
     takes, told = told_takes(lab, 240, 50)
     batch = scenes(takes, drawn, seed=lab.seed, rows=6, length=LENGTH, interval=1 / FPS, text=told)
-    yield from learned(lab, arm, told_net(), batch, steps)
+    yield from learned(lab, arm, network(), batch, steps)
 
 
 def crossfade(clips: Tensor) -> Tensor:
@@ -135,7 +136,7 @@ def experiment(lab: Lab) -> Iterator[Any]:
                 made = crossfade(test.latents.float())[None, :, list(task.made)]
             else:
                 of = name if arm == "specialists" else arm
-                net = lab.trained(of, told_net())
+                net = lab.trained(of, network())
                 model = FlowModel(net, ClipSpec(LENGTH, (8, 8, 8), ""), SAMPLING)
                 made = answers(
                     model, task, test.latents, seed=lab.seed, interval=1 / FPS, tries=2, text=told
@@ -148,7 +149,7 @@ def experiment(lab: Lab) -> Iterator[Any]:
                 near = best_psnr(code, made, video[:, list(task.made)])
                 yield Measured(f"{name} PSNR, dB", arm, near)
             yield Measured(f"{name} tfvd", arm, clip_distance(shot, video))
-            yield Measured(f"{name}, frames read, last third", arm, actors_read(shot, last=5))
+            yield Measured(f"frames read, last third, {name}", arm, actors_read(shot, last=5))
             if name == "transition":
                 yield Measured("largest over mean frame difference", arm, unevenness(shot))
             if name == "image to video":
@@ -176,7 +177,7 @@ PROOF = Proof(
             if seen
         ),
         Expectation(
-            "prediction, frames read, last third", 0.8, "seine", 1, "actors in the last frames"
+            "frames read, last third, prediction", 0.8, "seine", 1, "actors in the last frames"
         ),
     ),
     experiment=experiment,

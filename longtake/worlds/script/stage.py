@@ -189,9 +189,9 @@ class Script(Painted):
         return ground
 
     def read(self, frames: Tensor) -> dict[str, Tensor]:
-        """`position` (t 5 2), `there` and `shape` (t 5), by colour, and `likeness` (t 5 5), as seen.
+        """`position` (t 5 2), `box` (t 5 4), `there` and `shape` (t 5), by colour, as seen.
 
-        `likeness` is the cosine with each shape at its best angle. A part beyond a side is cut off,
+        And `likeness` (t 5 5), the cosine with each shape at its best angle. A part beyond a side is cut off,
         so `shape` is -1 there, as where nothing is seen.
         """
         cover = tint_cover(frames, _TINTS)
@@ -205,7 +205,15 @@ class Script(Painted):
         alike = torch.einsum("tnd,kd->tnk", outline, known)
         likeness = torch.stack([alike[..., labels == s].amax(-1) for s in range(len(SHAPES))], -1)
         shape = likeness.argmax(-1).masked_fill(~there | cut, -1)
-        return {"position": position, "there": there, "shape": shape, "likeness": likeness}
+        across, down = (_ends(solid.any(dim)) / self.scale for dim in (2, 3))
+        box = torch.stack([across[0], down[0], across[1], down[1]], -1)
+        return {
+            "position": position,
+            "box": box,
+            "there": there,
+            "shape": shape,
+            "likeness": likeness,
+        }
 
     def judge(self, state: Mapping[str, Tensor]) -> list[Violation]:
         """The laws that a read course of states breaks."""
@@ -237,6 +245,14 @@ class Script(Painted):
         if not bool(there.any()):
             found.append(Violation(0, "vanishing", "no actor is ever seen"))
         return found + marked("vanishing", gone, "{who} went or came in the open", NAMES)
+
+
+def _ends(inked: Tensor) -> Tensor:
+    """Where lines of pixels (t n l) begin and end to have ink, in pixels: 2 t n; 0 where they never do."""
+    place = torch.arange(inked.shape[-1])
+    first = torch.where(inked, place, inked.shape[-1]).amin(-1)
+    last = torch.where(inked, place + 1, 0).amax(-1)
+    return torch.stack([torch.minimum(first, last), last]).float()
 
 
 def _usual(values: Tensor) -> Tensor:

@@ -1,0 +1,80 @@
+"""What codecs of codes keep, for how many codes: codecs of several shapes, trained alike for one proof."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from longtake import worlds
+from longtake.codecs.vq import VQCodec, VQTraining
+from longtake.lab.shared import CODES, SIZE
+from longtake.metrics.fidelity import psnr
+from longtake.nets.convolutional import VideoShape, VQVideo
+from longtake.nets.quantise import VectorQuantiser
+
+if TYPE_CHECKING:
+    from longtake.clip import Codec
+    from longtake.lab.bench import Lab
+
+CLIP = 16  # frames that a codec learns from at a time
+POOL, LONG = 96, 64  # films, and their frames
+
+
+def films(lab: Lab, world: str, use: str, count: int, frames: int, fps: float) -> Tensor:
+    """Films of a world in bytes, (n, t, 3, h, w)."""
+    drawn = [lab.number(f"{use}/{n}") % 2**31 for n in range(lab.count(count, least=8))]
+    made = [worlds.make(world, seed=n, size=SIZE, fps=fps) for n in drawn]
+    return torch.stack([one.render(range(frames)) for one in made])
+
+
+def codecs(
+    lab: Lab, world: str, shapes: Mapping[str, VideoShape], steps: int, fps: float = 10.0
+) -> Iterator[Any]:
+    """Trains a codec of every shape on equal batches; the training's lines, then (name, codec) of each."""
+    pool = films(lab, world, "codecs", POOL, LONG, fps)
+
+    def batch(step: int) -> Tensor:
+        rng = np.random.default_rng([lab.seed, step])
+        rows, starts = rng.integers(len(pool), size=4), rng.integers(LONG - CLIP + 1, size=4)
+        cut = [pool[r, s : s + CLIP] for r, s in zip(rows, starts, strict=True)]
+        return torch.stack(cut).float() / 255
+
+    for name, shape in shapes.items():
+        torch.manual_seed(lab.seed)
+        net = VQVideo(shape, VectorQuantiser(CODES, shape.channels))
+        arm = f"codecs/{name}"
+        yield from lab.train(arm, net, VQTraining(net), batch, steps, rate=3e-3)
+        yield name, VQCodec(lab.trained(arm, net), "")
+
+
+def kept(codec: Codec, video: Tensor) -> float:
+    """PSNR in dB of films (n, t, 3, h, w) in bytes that went through a codec."""
+    made = codec.decode(codec.encode(video.float() / 255)).mul(255).round().byte()
+    return float(np.mean([psnr(one, other) for one, other in zip(video, made, strict=True)]))
+
+
+def codes_of(codec: Codec, frames: int) -> float:
+    """How many codes a clip has."""
+    return frames / codec.spec.stride * (SIZE[0] // codec.spec.down) * (SIZE[1] // codec.spec.down)
+
+
+def spent_alike(decibels: float, coarse: tuple[float, float], fine: tuple[float, float]) -> float:
+    """Codes at which one of two like codecs, each (codes, dB), would keep `decibels`.
+
+    On a line from one to the other over the logarithm of codes, and not beyond them.
+    """
+    place = (decibels - coarse[1]) / max(fine[1] - coarse[1], 1e-6)
+    return float(coarse[0] * (fine[0] / coarse[0]) ** min(max(place, 0.0), 1.0))
+
+
+def changed(codec: Codec, video: Tensor) -> tuple[float, float]:
+    """Shares of the codes before and after a film's middle that change with the frames after it."""
+    half = video.shape[1] // 2
+    other = torch.cat([video[:, :half], video[:, half:].roll(1, 0)], 1)
+    one, two = (codec.encode(film.float() / 255) for film in (video, other))
+    differ = (one != two).float().chunk(2, 1)
+    return float(differ[0].mean()), float(differ[1].mean())
