@@ -8,13 +8,14 @@ import torch
 from torch import nn
 
 import longtake
-from longtake.lab.prove import proof_of, provable
+from longtake.lab.catalogue import proven
+from longtake.lab.prove import proof_of
 
 
 def check_proof(name: str) -> None:
     """Expectations compare arms that are described, and one asks that frames are read."""
     proof = proof_of(name)
-    assert name in provable() and proof.expectations and proof.minutes <= 20
+    assert name in proven() and proof.expectations and proof.minutes <= 20
     sides = {side for e in proof.expectations for side in (e.less, e.more)}
     assert {side for side in sides if isinstance(side, str)} <= set(proof.arms)
     read = [e for e in proof.expectations if e.quantity.startswith("frames read")]
