@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from recipe_parts import check_plan, check_proof, paper_size
 
+from longtake import worlds
 from longtake.lab.bench import Lab
 from longtake.recipes import mebt
 from longtake.system import Measured
@@ -33,3 +35,13 @@ def test_memory_is_linear_and_full_attention_s_is_not(tmp_path: Path) -> None:
             found[event.arm] = event.value
     assert 0.7 < found["mebt"] < 1.05  # latents are kept at any length
     assert found["full attention"] > 1.4
+
+
+def test_only_digits_are_read() -> None:
+    """Real films show both digits all along; noise, another world, and one digit alone do not."""
+    world, one = (worlds.make("digits", seed=1, size=(64, 64), count=n) for n in (2, 1))
+    noise = torch.randint(256, (8, 3, 64, 64), dtype=torch.uint8)
+    maze = worlds.make("maze", size=(64, 64))
+    assert mebt._read(world, world.render(range(0, 60, 3))).all()
+    for strange in (noise, maze.render(range(4)), one.render(range(4))):
+        assert not mebt._read(world, strange).any()

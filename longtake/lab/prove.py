@@ -18,9 +18,11 @@ from longtake.errors import InputError, nearest
 from longtake.keys import fingerprint
 from longtake.lab.bench import Lab
 from longtake.lab.catalogue import provable
+from longtake.lab.plot import plot
 from longtake.system import Curve, Measured, Proof
 
 RESULT = "result.json"
+PLOT = "plot.svg"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +51,7 @@ def proof_of(name: str) -> Proof:
 
 
 def prove(name: str, lab: Lab) -> Iterator[Any]:
-    """Training curves and measurements as they come, and `Proven` last; `result.json` in the folder."""
+    """Training curves and measurements as they come, and `Proven` last; result and plot in the folder."""
     proof, begun = proof_of(name), time.monotonic()
     lab.folder.mkdir(parents=True, exist_ok=True)
     spent = _spent(lab, proof)
@@ -82,6 +84,8 @@ def prove(name: str, lab: Lab) -> Iterator[Any]:
         "whole": lab.hurry >= 1,
     }
     _write(lab.folder / RESULT, result)
+    drawn = plot(measured, curves, tuple(proof.arms))
+    (lab.folder / PLOT).write_text(drawn, encoding="utf-8")
     yield Proven(result)
 
 

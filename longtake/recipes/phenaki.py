@@ -175,7 +175,7 @@ def experiment(lab: Lab) -> Iterator[Any]:
 
     yield from coding(lab)
     yield from learn(lab)
-    spec, truth = ClipSpec(WINDOW, FRAME, "", codes=512), stories(lab, 24, SLOTS, "test")
+    spec, truth = ClipSpec(WINDOW, FRAME, "", codes=512), stories(lab, 16, SLOTS, "test")
     model, scheme = _model(lab.trained("phenaki", network()), spec), find_scheme(SCHEME)
     told, track = deeds_told(truth, SLOTS), heard(truth)
     held = track[:, SLOT : SLOT + 1].expand_as(track)  # the first prompt after the given slot
