@@ -46,7 +46,7 @@ SCHEME = f"autoregressive:window={MADE + 1},step={MADE}"
 CHAINED = 16  # clips of a long film
 UNTIL = 1.0  # noise over signal down to which the last picture is heard
 SOFT = 0.3  # spread of the noise on a last picture
-STEPS, SAMPLED = 1500, 12
+STEPS, SAMPLED = 1300, 12
 MOVED = "way of the actor that moves most, short sides"
 RISE = "rise of tfvd, a hundred frames"
 ENDING = "difference from the clips' true endings, of 255"

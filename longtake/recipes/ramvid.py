@@ -49,7 +49,7 @@ SIZES: dict[str, dict[str, Any]] = {
     },
 }
 SEEN = {"prediction": (0, 1, 2, 3), "infilling": (0, 4, 8, 11)}
-STEPS = 1500
+STEPS = 1300
 
 
 def ramvid(
@@ -165,7 +165,7 @@ PROOF = Proof(
         Expectation("frames read, last third", 0.8, "ramvid", 1, "two digits in the last frames"),
     ),
     experiment=experiment,
-    minutes=17,
+    minutes=19,
 )
 
 

@@ -47,7 +47,7 @@ SEEN: dict[str, tuple[int, ...]] = {
     "transition": (0, 15),
     "interpolation": (0, 5, 10, 15),
 }
-STEPS = 1500
+STEPS = 1300
 
 
 def seine(
