@@ -103,9 +103,8 @@ def deeds_seen(state: Mapping[str, Tensor]) -> list[list[Deed]]:
             here, x = there[slot, n], place[slot, n]
             before, after = here[:2].mean() > 0.5, here[quiet:].mean() > 0.5
             if before != after:
-                edge = x[here > 0.5, 0][
-                    -1 if before else 0
-                ]  # where it is lost from sight, or found
+                ends = x[here > 0.5, 0]
+                edge = ends[-1] if before else ends[0]  # where it is lost from sight, or found
                 if not SIDE < edge < 1 - SIDE:
                     seen.append((2.0, (n, DEEDS.index("leaves" if before else "enters"))))
             elif before and bool((here > 0.5).all()):
@@ -160,6 +159,6 @@ def overlap(truth: Mapping[str, Tensor], n: int, state: Mapping[str, Tensor]) ->
 
 
 def legible(state: Mapping[str, Tensor]) -> Tensor:
-    """Which frames show the script's world (t,): an actor of a sure shape, or cut off by a side."""
+    """Which frames show the script's world (t,): something of a known colour that looks like a shape."""
     sure = state["there"] & (state["likeness"].amax(-1) > SURE)
     return sure.any(-1)

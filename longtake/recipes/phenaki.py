@@ -131,7 +131,7 @@ def learn(lab: Lab) -> Iterator[Any]:
 
 def coding(lab: Lab) -> Iterator[Any]:
     """What causal codes save, against codecs of single frames trained alike; and that they are causal."""
-    from longtake.lab.coding import changed, codecs, codes_of, films, kept, spent_alike
+    from longtake.lab.coding import changed, codes_of, films, kept, learned, spent_alike
     from longtake.lab.shared import SHAPES
     from longtake.nets.convolutional import VideoShape
 
@@ -140,12 +140,10 @@ def coding(lab: Lab) -> Iterator[Any]:
         "coarse frames": VideoShape(16, (48, 96, 96), (False, False), patch=(1, 4)),
         "fine frames": VideoShape(16, (48, 96), (False,), patch=(1, 4)),
     }
-    test, found = films(lab, "script", "codecs, test", 12, 32, FPS), {}
-    for event in codecs(lab, "script", shapes, CODEC_STEPS, FPS):
-        if not isinstance(event, tuple):
-            yield event
-            continue
-        arm, codec = event
+    pool, test = (films(lab, "script", *use, FPS) for use in (("codecs", 96, 64), ("test", 12, 32)))
+    found = {}
+    for arm, shape in shapes.items():
+        codec = yield from learned(lab, arm, shape, pool, CODEC_STEPS)
         found[arm] = (codes_of(codec, 16), kept(codec, test))
         yield Measured("codes of 16 frames", arm, found[arm][0])
         yield Measured("PSNR of the codec, dB", arm, found[arm][1])
