@@ -67,6 +67,7 @@ def test_a_proof_says_whether_it_holds(
     proved = [line for line in lines if line["event"] == "proved"]
     assert len(proved) == 1 and proved[0]["holds"] is holds
     assert json.loads((tmp_path / "result.json").read_text())["seed"] == 3
+    assert ">error</text>" in (tmp_path / "plot.svg").read_text()
     assert [line["event"] for line in lines].count("measured") == 1
     assert ran.exit_code == (0 if holds else 1)
     with pytest.raises(InputError, match="another proof, seed or scale"):

@@ -23,7 +23,7 @@ from PIL import Image, ImageDraw, ImageFont
 from longtake.errors import InputError
 from longtake.lab import results
 from longtake.lab.plot import plot
-from longtake.lab.prove import RESULT, proof_of
+from longtake.lab.prove import PLOT, RESULT, proof_of
 from longtake.lab.results import Checked, Record
 from longtake.system import Curve, Measured, Proof
 
@@ -46,7 +46,7 @@ def record(folder: Path, note: str = "", place: Path | None = None) -> Path:
     runs = results.records(made.name, place)
     middle = [Measured(*key, three[0]) for key, three in results.spread(runs).items()]
     drawn = plot(middle, runs[0].curves, tuple(proof.arms))
-    path.with_name("plot.svg").write_text(drawn, encoding="utf-8")
+    path.with_name(PLOT).write_text(drawn, encoding="utf-8")
     return path
 
 

@@ -51,7 +51,7 @@ def prove(
     from longtake.lab.home import home
 
     if not names:
-        raise InputError("nothing to prove", "longtake prove", " ".join(catalogue.proven()))
+        raise InputError("nothing to prove", "longtake prove", " ".join(catalogue.provable()))
     if run is not None and len(names) > 1:
         raise InputError("one folder for several proofs", f"--run {run}", "one NAME, or no --run")
     start = read_seed(seed) if seed is not None else 0

@@ -15,6 +15,7 @@ from longtake.cli.base import Voice, resumable, verb
 from longtake.cli.film import options_of
 from longtake.cli.progress import clock
 from longtake.errors import InputError, nearest
+from longtake.lab.catalogue import provable
 from longtake.lab.home import home, weights_of
 
 
@@ -77,7 +78,7 @@ def train(
 def train_at_first_use(model: str, settings: Mapping[str, str], voice: Voice) -> None:
     """Trains a built-in recipe whose weights are its proof's and not there yet; says first how long it takes."""
     name = model.replace("-", "_")
-    if name not in recipes.names() or "\nPROOF = " not in recipes.source(name):
+    if name not in provable():
         return
     module = importlib.import_module(f"longtake.recipes.{name}")
     if "weights" in settings or weights_of(home(name), name).is_file():

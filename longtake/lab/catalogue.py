@@ -54,7 +54,7 @@ class Published:
     @property
     def built(self) -> bool:
         """Whether there is a recipe with a proof."""
-        return self.recipe in proven()
+        return self.recipe in provable()
 
 
 @functools.cache
@@ -86,7 +86,7 @@ def find(name: str) -> Published | None:
 
 
 @functools.cache
-def proven() -> tuple[str, ...]:
+def provable() -> tuple[str, ...]:
     """Names of the recipes that bring a proof; told from their text, none is imported."""
     return tuple(name for name in recipes.names() if "\nPROOF = " in recipes.source(name))
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from longtake import worlds
+from longtake.lab.shared import SIZE
 from longtake.metrics.distances import frechet, slope
 from longtake.metrics.extractors import Extractor, default_tfvd
 
@@ -62,12 +64,56 @@ def join_ratio(films: Tensor, borders: Sequence[int]) -> float:
     return float(jumps[at].mean() / jumps[~at].mean())
 
 
+def unevenness(films: Tensor) -> float:
+    """The largest frame difference of a film over its mean one; 1 where all change is even. Mean of films."""
+    jumps = films.float().diff(dim=1).abs().mean((2, 3, 4))
+    return float((jumps.amax(1) / jumps.mean(1).clamp(min=1e-6)).mean())
+
+
 def read_share(
     films: Tensor, read: Callable[[int, Tensor], Tensor], *, last: int | None = None
 ) -> float:
     """Share of frames whose state is read, of the `last` ones. read: (film's number, frames) -> (t,) bool."""
     found = [read(n, film if last is None else film[-last:]) for n, film in enumerate(films)]
     return float(torch.cat(found).float().mean())
+
+
+def digits_read(films: Tensor, *, last: int | None = None, count: int = 2) -> float:
+    """Share of frames of the digits' world in which all its `count` digits are read."""
+    world = worlds.make("digits", size=SIZE)
+    return read_share(
+        films, lambda n, film: (world.read(film)["digit"][:, :count] >= 0).all(1), last=last
+    )
+
+
+def actors_read(films: Tensor, *, last: int | None = None) -> float:
+    """Share of frames of the script's world that show an actor whose shape is plain to see.
+
+    One to four colours are there, as in any cast, and one has a shape's outline to a cosine of 0.93:
+    no frame of noise, of smooth blots or of another world passes.
+    """
+    world = worlds.make("script", size=SIZE)
+
+    def read(number: int, film: Tensor) -> Tensor:
+        state = world.read(film)
+        cast = state["there"].sum(1)
+        plain = (state["shape"] >= 0) & (state["likeness"].amax(-1) > 0.93)
+        return (cast >= 1) & (cast <= 4) & plain.any(1)
+
+    return read_share(films, read, last=last)
+
+
+def movers(films: Tensor) -> tuple[Tensor, Tensor]:
+    """Which actor of the script's world moves most in every film, by colour (n,), and how far, short sides."""
+    world = worlds.make("script", size=SIZE)
+    found = []
+    for film in films:
+        state = world.read(film)
+        both = state["there"][1:] & state["there"][:-1]
+        way = state["position"].diff(dim=0).norm(dim=-1)
+        found.append((way * both).sum(0))
+    far, which = torch.stack(found).max(1)
+    return which, far
 
 
 def location_distance(found: Tensor, truth: Tensor, lines: int = 64) -> float:

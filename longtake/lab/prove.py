@@ -17,10 +17,12 @@ import torch
 from longtake.errors import InputError, nearest
 from longtake.keys import fingerprint
 from longtake.lab.bench import Lab
-from longtake.lab.catalogue import proven
+from longtake.lab.catalogue import provable
+from longtake.lab.plot import plot
 from longtake.system import Curve, Measured, Proof
 
 RESULT = "result.json"
+PLOT = "plot.svg"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,14 +44,14 @@ class Proven:
 def proof_of(name: str) -> Proof:
     """A recipe's proof."""
     plain = name.replace("-", "_")
-    if plain not in proven():
-        raise InputError(f"no proof of '{name}'", "longtake prove", nearest(plain, proven()))
+    if plain not in provable():
+        raise InputError(f"no proof of '{name}'", "longtake prove", nearest(plain, provable()))
     proof: Proof = importlib.import_module(f"longtake.recipes.{plain}").PROOF
     return proof
 
 
 def prove(name: str, lab: Lab) -> Iterator[Any]:
-    """Training curves and measurements as they come, and `Proven` last; `result.json` in the folder."""
+    """Training curves and measurements as they come, and `Proven` last; result and plot in the folder."""
     proof, begun = proof_of(name), time.monotonic()
     lab.folder.mkdir(parents=True, exist_ok=True)
     spent = _spent(lab, proof)
@@ -82,6 +84,8 @@ def prove(name: str, lab: Lab) -> Iterator[Any]:
         "whole": lab.hurry >= 1,
     }
     _write(lab.folder / RESULT, result)
+    drawn = plot(measured, curves, tuple(proof.arms))
+    (lab.folder / PLOT).write_text(drawn, encoding="utf-8")
     yield Proven(result)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from longtake.clip import ClipSpec, CodecSpec
 from longtake.controls import Encoder
-from longtake.errors import InputError
+from longtake.errors import InputError, nearest
 from longtake.keys import file_fingerprint, fingerprint
 from longtake.lab.home import home, weights_of
 from longtake.schemes import find_scheme
@@ -25,6 +25,13 @@ SPECS: Mapping[str, Mapping[str, Any]] = {  # of the shared codecs, known withou
     "vq": {"channels": 1, "down": 8, "stride": 4, "context": (10, 0), "codes": 512},
 }
 CODED: Mapping[str, Any] = {"frame": (1, None, None), "codes": SPECS["vq"]["codes"]}  # of a model
+
+
+def one_of(knob: str, value: str, known: Iterable[str]) -> str:
+    """A knob's value, if it is a known one; InputError else."""
+    if value not in known:
+        raise InputError(f"unknown {knob} '{value}'", "--set", nearest(value, known))
+    return value
 
 
 def codec_part(world: str, kind: str = "kl", device: str = "cpu") -> Part[CodecSpec, Codec]:

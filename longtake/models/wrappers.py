@@ -113,3 +113,80 @@ class PictureFirst:
         if begun and isinstance(self.model, SamplesBatches):
             return self.model.sample_batch(requests)
         return [self.sample(request) for request in requests]
+
+
+@dataclasses.dataclass(frozen=True)
+class InBlocks:
+    """Writes at most `most` targets at a time, given what lies before and after them: for nets of fixed slots.
+
+    A block never has an observed frame inside; it sees the `past` nearest frames before it, made ones
+    among them, and, where it reaches observed ones, the `future` nearest after it (Voleti et al.
+    2022, MCVD, section 2.4).
+    """
+
+    model: ClipModel
+    most: int
+    past: int
+    future: int
+
+    def __post_init__(self) -> None:
+        if self.most < 1 or self.past < 1 or self.future < 0:
+            what = f"blocks of {self.most} given {self.past} and {self.future}"
+            raise InputError(what, "InBlocks", "1 or more, and 0 or more after them")
+
+    @property
+    def spec(self) -> ClipSpec:
+        """The inner model's, under a fingerprint of its own."""
+        inner = self.model.spec
+        mark = fingerprint(["in blocks", self.most, self.past, self.future, inner.fingerprint])
+        return dataclasses.replace(inner, fingerprint=mark)
+
+    def sample(self, request: ClipRequest) -> Clip:
+        return self.sample_batch([request])[0]
+
+    def sample_batch(self, requests: Sequence[ClipRequest]) -> list[Clip]:
+        """Requests of the same places, block after block."""
+        known = [request.observed for request in requests]
+        for block in self._blocks(requests[0]):
+            asked = [
+                dataclasses.replace(r, targets=block, observed=self._seen(r, seen, block))
+                for r, seen in zip(requests, known, strict=True)
+            ]
+            if isinstance(self.model, SamplesBatches):
+                made = self.model.sample_batch(asked)
+            else:
+                made = [self.model.sample(request) for request in asked]
+            known = [
+                clip if seen is None else Clip.join([seen, clip])
+                for seen, clip in zip(known, made, strict=True)
+            ]
+        return [_part(clip, r.targets) for clip, r in zip(known, requests, strict=True) if clip]
+
+    def _blocks(self, request: ClipRequest) -> list[tuple[int, ...]]:
+        blocks: list[tuple[int, ...]] = [()]
+        targets = set(request.targets)
+        for index in request.at:
+            if index not in targets or len(blocks[-1]) == self.most:
+                blocks.append(())
+            if index in targets:
+                blocks[-1] += (index,)
+        return [block for block in blocks if block]
+
+    def _seen(
+        self, request: ClipRequest, known: Clip | None, block: tuple[int, ...]
+    ) -> Clip | None:
+        if known is None:
+            return None
+        before = [index for index in known.at if index < block[0]][-self.past :]
+        next_target = min((t for t in request.targets if t > block[-1]), default=None)
+        after = [
+            index
+            for index in known.at
+            if index > block[-1] and (next_target is None or index < next_target)
+        ][: self.future]
+        return _part(known, [*before, *after]) if before or after else None
+
+
+def _part(clip: Clip, indices: Sequence[int]) -> Clip:
+    """The frames at `indices`, with what the clip carries."""
+    return dataclasses.replace(clip.pick(indices), carry=clip.carry)

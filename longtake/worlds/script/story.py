@@ -17,7 +17,7 @@ ACTION = 2.0  # seconds of an event
 LEVELS = (0.78, 1.0, 1.22)  # sizes
 STILL = "nothing moves"
 _EXAMPLE = "red square moves left; then blue circle enters"
-_ALIASES = {"rotates": "spins", "hops": "jumps", "exits": "leaves", "goes": "moves"}
+ALIASES = {"rotates": "spins", "hops": "jumps", "exits": "leaves", "goes": "moves"}
 _SKIPPED = {"the", "a", "an", "then", "and", "to", "from", "on", "up", "around", "away"}
 
 
@@ -174,7 +174,7 @@ def read_story(text: str) -> Written:
     states: list[State] = []
     events: list[Event] = []
     for clause in re.split(r"[;.\n]|,?\s*\bthen\b", text.lower()):
-        words = [_ALIASES.get(w, w) for w in re.findall(r"[a-z]+", clause) if w not in _SKIPPED]
+        words = [ALIASES.get(w, w) for w in re.findall(r"[a-z]+", clause) if w not in _SKIPPED]
         if not words:
             continue
         actor, verb, side = _clause(words, clause.strip())
