@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from longtake.prompts.bag import Bag
 
 from longtake.lab.takes import Takes
 from longtake.models.diffusion import Scene
-from longtake.prompts.bag import Bag
 from longtake.recipes import nuwa_xl
 from longtake.recipes.nuwa_xl import ARMS, FRAMES, SLIDING, SPACINGS, WORDS, prompts
 from longtake.schemes import find_scheme
