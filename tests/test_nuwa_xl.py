@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from longtake.prompts.bag import Bag
 
 from longtake.lab.takes import Takes
 from longtake.models.diffusion import Scene
 from longtake.recipes import nuwa_xl
-from longtake.recipes.nuwa_xl import ARMS, FRAMES, SLIDING, SPACINGS, WORDS, prompts
+from longtake.recipes.nuwa_xl import ARMS, FRAMES, SLIDING, SPACINGS, Words, prompts
 from longtake.schemes import find_scheme
 from longtake.steps import Plan, Timeline
 from longtake.worlds import make
@@ -83,7 +82,7 @@ def test_prompts_are_what_the_world_says() -> None:
         told = prompts({name: v[None] for name, v in play.truth(places).items()})[0]
         captions = [play.caption(place) for place in places]
         still = torch.tensor([caption == "nothing moves" for caption in captions])
-        assert torch.equal(told[~still], Bag(WORDS).encode(captions)[~still])
+        assert torch.equal(told[~still], Words().encode(captions)[~still])
         assert 0 < still.sum() < len(places)
         assert set(told[still].sum(1).tolist()) <= {0.0, 3.0}, "between events, or somebody waits"
 
