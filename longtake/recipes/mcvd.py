@@ -56,7 +56,7 @@ TASKS = {  # which of past and future they observe
     "past prediction": (False, True),
     "interpolation": (True, True),
 }
-STEPS = 1500
+STEPS = 1200
 GOOD = "tasks as good as their specialists'"
 
 
