@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from recipe_parts import check_plan, check_proof, paper_size
+from recipe_parts import check_recipe
 
 from longtake.lab.script import CHANNELS, layout
 from longtake.recipes import beyond_clip
@@ -13,9 +13,7 @@ from longtake.steps import Plan, Timeline
 
 
 def test_the_proof_and_the_sizes() -> None:
-    check_proof("beyond_clip")
-    check_plan("beyond_clip")
-    paper_size("beyond_clip", 100, 500)
+    check_recipe("beyond_clip", 100, 500)
 
 
 def test_it_learns_from_the_calls_that_its_schemes_make() -> None:

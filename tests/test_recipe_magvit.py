@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from family_parts import shaken
-from recipe_parts import check_plan, check_proof, paper_size
+from recipe_parts import check_recipe
 
 from longtake.lab.regions import FRAMES, TASKS, given, padded, told
 from longtake.models.masked import HIDDEN, HINT, KNOWN, Chances, masked_loss
@@ -13,10 +13,8 @@ from longtake.recipes import magvit
 
 
 def test_the_proof_and_the_sizes() -> None:
-    check_proof("magvit")
+    check_recipe("magvit", 250, 500)
     assert len(TASKS) == magvit.COUNT
-    check_plan("magvit")
-    paper_size("magvit", 250, 500)
 
 
 @pytest.mark.parametrize("task", TASKS)

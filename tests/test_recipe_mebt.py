@@ -5,18 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from recipe_parts import check_plan, check_proof, paper_size
+from recipe_parts import check_plan, check_recipe
 
 from longtake import worlds
 from longtake.lab.bench import Lab
+from longtake.lab.measures import digits_read
 from longtake.recipes import mebt
 from longtake.system import Measured
 
 
 def test_the_proof_and_the_sizes() -> None:
-    check_proof("mebt")
+    check_recipe("mebt", 250, 500)
     assert check_plan("mebt")["calls"] == 3  # 50 latent frames: 32, then twice up to 16
-    paper_size("mebt", 250, 500)
 
 
 def test_clips_grow_longer() -> None:
@@ -39,9 +39,9 @@ def test_memory_is_linear_and_full_attention_s_is_not(tmp_path: Path) -> None:
 
 def test_only_digits_are_read() -> None:
     """Real films show both digits all along; noise, another world, and one digit alone do not."""
-    world, one = (worlds.make("digits", seed=1, size=(64, 64), count=n) for n in (2, 1))
+    two, one = (worlds.make("digits", seed=1, size=(64, 64), count=n) for n in (2, 1))
     noise = torch.randint(256, (8, 3, 64, 64), dtype=torch.uint8)
-    maze = worlds.make("maze", size=(64, 64))
-    assert mebt._read(world, world.render(range(0, 60, 3))).all()
-    for strange in (noise, maze.render(range(4)), one.render(range(4))):
-        assert not mebt._read(world, strange).any()
+    maze = worlds.make("maze", size=(64, 64)).render(range(4))
+    assert digits_read(two.render(range(0, 60, 3))[None]) == 1
+    for strange in (noise, maze, one.render(range(4))):
+        assert digits_read(strange[None]) == 0

@@ -4,30 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
-from recipe_parts import check_plan, check_proof, paper_size
+from recipe_parts import check_recipe
 
 from longtake.codecs.vq import VQCodec
 from longtake.lab import coding
 from longtake.lab.shared import bare
-from longtake.prompts.bag import Bag
-from longtake.recipes import phenaki
-from longtake.worlds.script.story import COLOURS, SHAPES, VERBS
 
 
 def test_the_proof_and_the_sizes() -> None:
-    check_proof("phenaki")
-    check_plan("phenaki")
-    paper_size("phenaki", 500, 2000)
-
-
-def test_prompts_are_bags_of_the_world_s_words() -> None:
-    acted = tuple(verb for verb in VERBS if verb != "waits")
-    assert phenaki.WORDS == (*COLOURS, *SHAPES, *acted, "left", "right")
-    rows = Bag(phenaki.WORDS).encode(
-        ["The red square moves left!", "a calm sea", "left, RED moves square"]
-    )
-    assert rows[0].sum() == 4 and not rows[1].any() and torch.equal(rows[0], rows[2])
-    assert Bag(("a",)).fingerprint != Bag(("b",)).fingerprint
+    check_recipe("phenaki", 500, 2000)
 
 
 def test_codes_at_equal_quality_lie_between_two_codecs() -> None:

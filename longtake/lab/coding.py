@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Generator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,10 +18,9 @@ from longtake.nets.quantise import VectorQuantiser
 
 if TYPE_CHECKING:
     from longtake.clip import Codec
-    from longtake.lab.bench import Lab
+    from longtake.lab.bench import Lab, Trained
 
-CLIP = 16  # frames that a codec learns from at a time
-POOL, LONG = 96, 64  # films, and their frames
+BATCH, CLIP = 4, 16  # clips that a codec learns from at a time, and their frames
 
 
 def films(lab: Lab, world: str, use: str, count: int, frames: int, fps: float) -> Tensor:
@@ -31,24 +30,22 @@ def films(lab: Lab, world: str, use: str, count: int, frames: int, fps: float) -
     return torch.stack([one.render(range(frames)) for one in made])
 
 
-def codecs(
-    lab: Lab, world: str, shapes: Mapping[str, VideoShape], steps: int, fps: float = 10.0
-) -> Iterator[Any]:
-    """Trains a codec of every shape on equal batches; the training's lines, then (name, codec) of each."""
-    pool = films(lab, world, "codecs", POOL, LONG, fps)
+def learned(
+    lab: Lab, arm: str, shape: VideoShape, pool: Tensor, steps: int
+) -> Generator[Trained, None, VQCodec]:
+    """A codec of a shape, trained on clips of `pool`, whose batches are the same for every shape."""
 
     def batch(step: int) -> Tensor:
         rng = np.random.default_rng([lab.seed, step])
-        rows, starts = rng.integers(len(pool), size=4), rng.integers(LONG - CLIP + 1, size=4)
+        rows = rng.integers(len(pool), size=BATCH)
+        starts = rng.integers(pool.shape[1] - CLIP + 1, size=BATCH)
         cut = [pool[r, s : s + CLIP] for r, s in zip(rows, starts, strict=True)]
         return torch.stack(cut).float() / 255
 
-    for name, shape in shapes.items():
-        torch.manual_seed(lab.seed)
-        net = VQVideo(shape, VectorQuantiser(CODES, shape.channels))
-        arm = f"codecs/{name}"
-        yield from lab.train(arm, net, VQTraining(net), batch, steps, rate=3e-3)
-        yield name, VQCodec(lab.trained(arm, net), "")
+    torch.manual_seed(lab.seed)
+    net = VQVideo(shape, VectorQuantiser(CODES, shape.channels))
+    yield from lab.train(f"codecs/{arm}", net, VQTraining(net), batch, steps, rate=3e-3)
+    return VQCodec(lab.trained(f"codecs/{arm}", net), "")
 
 
 def kept(codec: Codec, video: Tensor) -> float:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from longtake.prompts.bag import Bag
+from longtake.lab.scripted import Words
 from longtake.worlds.script.story import ACTION, COLOURS, SHAPES, SLOT
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ LATENTS = FRAMES // STRIDE
 CHANNELS = 2 * len(COLOURS) + len(SHAPES)  # of a layout
 DEEDS = ("enters", "leaves", "moves left", "moves right", "jumps", "grows", "shrinks")
 SIDE = 0.25  # of the picture's width: actors come and go here
-SURE = 0.9  # likeness of a shape: noise, digits, the maze and the sky look at most 0.88 like any
 
 Deed = tuple[int, int]  # a place in COLOURS, a place in DEEDS
 
@@ -45,9 +44,9 @@ def prompts(takes: Takes, slots: int) -> list[list[str]]:
     return told
 
 
-def tracks(told: Sequence[Sequence[str]], encoder: Bag) -> Tensor:
+def tracks(told: Sequence[Sequence[str]]) -> Tensor:
     """Prompts of slots as a control track of latent frames: n s d."""
-    rows = encoder.encode([prompt for film in told for prompt in film])
+    rows = Words().encode([prompt for film in told for prompt in film])
     return rows.unflatten(0, (len(told), -1)).repeat_interleave(LATENTS, 1)
 
 
@@ -103,9 +102,8 @@ def deeds_seen(state: Mapping[str, Tensor]) -> list[list[Deed]]:
             here, x = there[slot, n], place[slot, n]
             before, after = here[:2].mean() > 0.5, here[quiet:].mean() > 0.5
             if before != after:
-                edge = x[here > 0.5, 0][
-                    -1 if before else 0
-                ]  # where it is lost from sight, or found
+                ends = x[here > 0.5, 0]
+                edge = ends[-1] if before else ends[0]  # where it is lost from sight, or found
                 if not SIDE < edge < 1 - SIDE:
                     seen.append((2.0, (n, DEEDS.index("leaves" if before else "enters"))))
             elif before and bool((here > 0.5).all()):
@@ -157,9 +155,3 @@ def overlap(truth: Mapping[str, Tensor], n: int, state: Mapping[str, Tensor]) ->
     areas = [(b[..., 2:] - b[..., :2]).clamp(min=0).prod(-1) for b in (one, other)]
     shared = common / (areas[0] + areas[1] - common).clamp(min=1e-6)
     return (shared * seen["there"].gather(1, colour))[(told["there"] > 0) & (areas[0] > 0)]
-
-
-def legible(state: Mapping[str, Tensor]) -> Tensor:
-    """Which frames show the script's world (t,): an actor of a sure shape, or cut off by a side."""
-    sure = state["there"] & (state["likeness"].amax(-1) > SURE)
-    return sure.any(-1)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from longtake.lab.home import home
-from longtake.lab.systems import CODED, codec_part, model_part
+from longtake.lab.systems import CODED, codec_part, model_part, one_of
 from longtake.lab.systems import system as assembled
 from longtake.models.picking import Picking
 from longtake.models.revealing import Confidence
@@ -62,6 +62,8 @@ def beyond_clip(
     device: str = "cpu",
 ) -> System:
     """The system without a layout: key frames of stories, then what lies between. size: "proof" or "paper"."""
+
+    one_of("size", size, SIZES)
 
     def build(spec: ClipSpec) -> tuple[nn.Module, ClipModel]:
         net = network(size)
@@ -143,8 +145,8 @@ def experiment(lab: Lab) -> Iterator[Any]:
     from longtake import worlds
     from longtake.clip import Clip, ClipSpec
     from longtake.lab.films import films
-    from longtake.lab.measures import clip_distance
-    from longtake.lab.script import deeds_seen, distinct, layout, legible, overlap, stories
+    from longtake.lab.measures import actors_read, clip_distance
+    from longtake.lab.script import deeds_seen, distinct, layout, overlap, stories
     from longtake.lab.takes import Told
     from longtake.lab.tokens import FRAME, pictures
     from longtake.schemes import find_scheme
@@ -177,8 +179,7 @@ def experiment(lab: Lab) -> Iterator[Any]:
         different = [distinct(deeds_seen(state)) for state in states]
         yield Measured(EVENTS, arm, float(np.mean(different)))
         yield Measured("tfvd", arm, clip_distance(video, real))
-        late = torch.stack([legible(state)[-16:] for state in states]).float().mean()
-        yield Measured("frames read, last sixteen", arm, float(late))
+        yield Measured("frames read, last sixteen", arm, actors_read(video, last=16))
 
 
 BOXES, EVENTS = "boxes, intersection over union", "different events in 100 frames"

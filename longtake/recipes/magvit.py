@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from longtake.lab.home import home
-from longtake.lab.systems import CODED, codec_part, model_part
+from longtake.lab.systems import CODED, codec_part, model_part, one_of
 from longtake.lab.systems import system as assembled
 from longtake.models.picking import Picking
 from longtake.models.revealing import Confidence
@@ -54,6 +54,8 @@ def magvit(
     device: str = "cpu",
 ) -> System:
     """The system, predicting frames of stories. size: "proof", or "paper" for MAGVIT-L's size."""
+
+    one_of("size", size, SIZES)
 
     def build(spec: ClipSpec) -> tuple[nn.Module, ClipModel]:
         from longtake.models.masked import MaskedModel
@@ -163,10 +165,8 @@ def beyond(net: Any, shown: Tensor, task: int, state: int, codes: Tensor) -> flo
 
 def experiment(lab: Lab) -> Iterator[Any]:
     """Eight tasks: by one model, by eight, and by one to which codes are given as they are."""
-    from longtake import worlds
-    from longtake.lab.measures import clip_distance, read_share
+    from longtake.lab.measures import actors_read, clip_distance
     from longtake.lab.regions import TASKS, conditioned, videos
-    from longtake.lab.script import legible
     from longtake.lab.tokens import pictures
     from longtake.models.masked import HINT, KNOWN
 
@@ -175,7 +175,6 @@ def experiment(lab: Lab) -> Iterator[Any]:
     for task, name in enumerate(TASKS):
         yield from learn(lab, f"specialists/{name}", (task,))
     (codes, conditions), real = conditioned(lab, 40, "test"), videos(lab, 40, "test")
-    world = worlds.make("script", size=(64, 64))
     states = {"magvit": HINT, "specialists": HINT, "replacement": KNOWN}
     found: dict[tuple[str, str], list[float]] = {}
     for task, name in enumerate(TASKS):
@@ -188,8 +187,8 @@ def experiment(lab: Lab) -> Iterator[Any]:
             distance = clip_distance(video, real)
             yield Measured(f"tfvd, {name}", arm, distance)
             found.setdefault((MEAN, arm), []).append(distance)
-            legibly = read_share(video, lambda _, film: legible(world.read(film)), last=4)
-            found.setdefault(("frames read, last four", arm), []).append(legibly)
+            late = actors_read(video, last=4)
+            found.setdefault(("frames read, last four", arm), []).append(late)
             if name == "frame prediction":  # the one whose given codes know nothing else
                 continue
             lost = beyond(net, shown, task, state, codes)

@@ -24,11 +24,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from longtake.lab.home import home
-from longtake.lab.systems import CODED, codec_part, model_part
+from longtake.lab.scripted import WORDS, Words
+from longtake.lab.systems import CODED, codec_part, model_part, one_of
 from longtake.lab.systems import system as assembled
 from longtake.models.picking import Picking
 from longtake.models.revealing import Confidence
-from longtake.prompts.bag import Bag
 from longtake.system import Expectation, Measured, Proof, System
 
 if TYPE_CHECKING:
@@ -45,10 +45,6 @@ SLOTS, FPS = 9, 6.4  # of the stories
 SCHEME = f"autoregressive:window={WINDOW},step={SLOT}"
 STEPS, BATCH, CODEC_STEPS = 700, 8, 300
 SILENT = 0.1  # share of clips whose prompts are not told
-WORDS = tuple(
-    "red yellow green blue purple circle square triangle star cross "
-    "enters leaves moves jumps spins grows shrinks left right".split()
-)
 SIZES = {
     "proof": {"codes": 512, "width": 128, "blocks": 4},
     "paper": {"codes": 8192, "width": 1536, "blocks": 24, "head": 64, "ratio": 4},
@@ -66,6 +62,8 @@ def phenaki(
 ) -> System:
     """The system: shapes act as prompts say. size: "proof", or "paper" for the published one's."""
 
+    one_of("size", size, SIZES)
+
     def build(spec: ClipSpec) -> tuple[nn.Module, ClipModel]:
         net = network(size)
         return net, _model(net, spec, steps, guidance)
@@ -75,11 +73,11 @@ def phenaki(
         **CODED,
         "window": WINDOW,
         "codes": SIZES[size]["codes"],
-        "tracks": {"text": len(WORDS)},
+        "tracks": {"text": WORDS},
     }
     model = model_part("phenaki", "phenaki", weights, spec, build, knobs, device)
     codec = codec_part("script", "vq", device)
-    return assembled("phenaki", scheme, model, codec, encoder=Bag(WORDS), fps=FPS)
+    return assembled("phenaki", scheme, model, codec, encoder=Words(), fps=FPS)
 
 
 def network(size: str = "proof") -> Any:
@@ -87,7 +85,7 @@ def network(size: str = "proof") -> Any:
     from longtake.nets.masked import MaskedTransformer
     from longtake.nets.tokens import TokenShape
 
-    return MaskedTransformer(TokenShape(text=len(WORDS), **SIZES[size]))
+    return MaskedTransformer(TokenShape(text=WORDS, **SIZES[size]))
 
 
 def _model(net: Any, spec: ClipSpec, steps: int = 12, guidance: float = 2.0) -> ClipModel:
@@ -101,7 +99,7 @@ def heard(takes: Takes) -> Tensor:
     """The prompts of stories as a control track: n s words."""
     from longtake.lab.script import prompts, tracks
 
-    return tracks(prompts(takes, SLOTS), Bag(WORDS))
+    return tracks(prompts(takes, SLOTS))
 
 
 def learn(lab: Lab) -> Iterator[Any]:
@@ -131,7 +129,7 @@ def learn(lab: Lab) -> Iterator[Any]:
 
 def coding(lab: Lab) -> Iterator[Any]:
     """What causal codes save, against codecs of single frames trained alike; and that they are causal."""
-    from longtake.lab.coding import changed, codecs, codes_of, films, kept, spent_alike
+    from longtake.lab.coding import changed, codes_of, films, kept, learned, spent_alike
     from longtake.lab.shared import SHAPES
     from longtake.nets.convolutional import VideoShape
 
@@ -140,12 +138,10 @@ def coding(lab: Lab) -> Iterator[Any]:
         "coarse frames": VideoShape(16, (48, 96, 96), (False, False), patch=(1, 4)),
         "fine frames": VideoShape(16, (48, 96), (False,), patch=(1, 4)),
     }
-    test, found = films(lab, "script", "codecs, test", 12, 32, FPS), {}
-    for event in codecs(lab, "script", shapes, CODEC_STEPS, FPS):
-        if not isinstance(event, tuple):
-            yield event
-            continue
-        arm, codec = event
+    pool, test = (films(lab, "script", *use, FPS) for use in (("codecs", 96, 64), ("test", 12, 32)))
+    found = {}
+    for arm, shape in shapes.items():
+        codec = yield from learned(lab, arm, shape, pool, CODEC_STEPS)
         found[arm] = (codes_of(codec, 16), kept(codec, test))
         yield Measured("codes of 16 frames", arm, found[arm][0])
         yield Measured("PSNR of the codec, dB", arm, found[arm][1])
@@ -164,8 +160,8 @@ def experiment(lab: Lab) -> Iterator[Any]:
     from longtake.clip import Clip, ClipRequest, ClipSpec, Noise
     from longtake.lab.costs import seconds
     from longtake.lab.films import films
-    from longtake.lab.measures import join_ratio, read_share
-    from longtake.lab.script import deeds_seen, deeds_told, followed, legible, stories
+    from longtake.lab.measures import actors_read, join_ratio
+    from longtake.lab.script import deeds_seen, deeds_told, followed, stories
     from longtake.lab.takes import Told
     from longtake.lab.tokens import FRAME, pictures
     from longtake.models.tokens import TokenModel
@@ -199,9 +195,8 @@ def experiment(lab: Lab) -> Iterator[Any]:
         happened = [deeds_seen(world.read(film))[1:] for film in video]
         yield Measured(FOLLOWED, arm, followed([row[1:] for row in told], happened))
         yield Measured(JOINS, arm, join_ratio(video, range(16, 16 * SLOTS, 16)))
-        late = read_share(video, lambda _, film: legible(world.read(film)), last=16)
-        yield Measured("frames read, last prompt", arm, late)
-    rival = TokenModel(GPT(TokenShape(512, text=len(WORDS))), spec, model.picking)
+        yield Measured("frames read, last prompt", arm, actors_read(video, last=16))
+    rival = TokenModel(GPT(TokenShape(512, text=WORDS)), spec, model.picking)
     seen, asked = Clip(start.frames[:1], start.at), tuple(range(SLOT, WINDOW))
     clip = ClipRequest(asked, seen, Told(rows=track[0]), Noise(0), FRAME)
     both = {"phenaki": model, "one after another": rival}
