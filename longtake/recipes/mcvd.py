@@ -56,7 +56,7 @@ TASKS = {  # which of past and future they observe
     "past prediction": (False, True),
     "interpolation": (True, True),
 }
-STEPS = 1200
+STEPS = 1600
 GOOD = "tasks as good as their specialists'"
 
 
