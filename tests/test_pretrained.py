@@ -125,7 +125,8 @@ def test_latents_of_a_longer_film_begin_as_those_of_a_shorter(name: str, tmp_pat
     images = pictures(name, tmp_path)
     short, long = (latents(name, frames, images) for frames in (26, 41))
     shared = [index for index in short if index in long]
-    assert len(shared) > parts.PIPELINES[name][1] // 8
+    least = min(parts.PIPELINES[name][1] // 8, len(short) - 1)  # Helios' latents are whole chunks
+    assert len(shared) > least
     assert all(torch.equal(short[index], long[index]) for index in shared)
 
 
