@@ -236,7 +236,8 @@ class Proof:
 
     arms: the system, its ablations and baselines by name, and what each is; equal compute unless
     said. minutes: what it takes on two cores. experiment: given a bench (`longtake.lab.Lab`),
-    trains and measures, yielding training curves, `Measured` and `Curve`s.
+    trains and measures, yielding training curves, `Measured` and `Curve`s. system: the arm whose
+    weights the recipe makes films with; the recipe's own name if empty.
     """
 
     claim: str
@@ -245,3 +246,4 @@ class Proof:
     expectations: tuple[Expectation, ...]
     experiment: Callable[[Any], Iterator[Any]]
     minutes: float = 20.0
+    system: str = ""

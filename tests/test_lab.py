@@ -13,12 +13,15 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+import longtake
 from longtake.cli import cli
 from longtake.clip import Clip
 from longtake.errors import InputError
 from longtake.lab import measures, prove
 from longtake.lab.bench import Lab
+from longtake.lab.catalogue import provable
 from longtake.lab.films import farthest, films
+from longtake.lab.home import home, weights_of
 from longtake.lab.shared import SHAPES
 from longtake.lab.systems import SPECS
 from longtake.lab.takes import Told
@@ -168,3 +171,15 @@ def test_index_sets_cover_every_scale() -> None:
         some += any(seen)
     assert min(widths) < 15 and max(widths) > 250
     assert 200 < some < 450  # a share of sets observes nothing, so that films can begin
+
+
+@pytest.mark.parametrize("name", provable())
+def test_films_are_made_with_the_weights_that_training_leaves(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a system would be trained again before every film."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    part = next(iter(longtake.load(name).stages[0].models.values()))
+    with pytest.raises(InputError, match="is not trained") as refused:
+        _ = part.made
+    assert str(weights_of(home(name), prove.proof_of(name).system or name)) in str(refused.value)

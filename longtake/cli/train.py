@@ -81,7 +81,8 @@ def train_at_first_use(model: str, settings: Mapping[str, str], voice: Voice) ->
     if name not in provable():
         return
     module = importlib.import_module(f"longtake.recipes.{name}")
-    if "weights" in settings or weights_of(home(name), name).is_file():
+    arm = module.PROOF.system or name
+    if "weights" in settings or weights_of(home(name), arm).is_file():
         return
     minutes = clock(60 * module.PROOF.minutes)
     voice.note(f"{name} is trained before its first film: at most {minutes} on two cores, once")

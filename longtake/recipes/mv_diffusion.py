@@ -228,6 +228,7 @@ PROOF = Proof(
         Expectation("frames read, end", 0.8, "global", 1, "the last frames show a figure"),
     ),
     experiment=experiment,
+    system="global",
     minutes=20,
 )
 

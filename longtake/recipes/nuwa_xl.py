@@ -211,6 +211,7 @@ PROOF = Proof(
         Expectation("frames read, last block", 0.8, ARM, 1, "the last frames show actors"),
     ),
     experiment=experiment,
+    system=ARM,
     minutes=20,
 )
 
