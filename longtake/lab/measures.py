@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import torch
@@ -15,10 +16,17 @@ from longtake.metrics.extractors import Extractor, default_tfvd
 HOP = 8  # frames from one clip of a film to the next
 
 
-def clip_features(
-    films: Tensor, extractor: Extractor | None = None, *, hop: int = HOP
-) -> tuple[Tensor, Tensor]:
-    """Features (m, d) of all clips of all films, and the first frame of each (m,)."""
+@dataclasses.dataclass(frozen=True)
+class Clips:
+    """Features (m, d) of all clips of all films, the first frame of each (m,), and frames in a clip."""
+
+    rows: Tensor
+    starts: Tensor
+    span: int
+
+
+def clip_features(films: Tensor, extractor: Extractor | None = None, *, hop: int = HOP) -> Clips:
+    """Of films (n, t, 3, h, w), through tfvd by default; taken once, they serve every distance."""
     extractor = extractor or default_tfvd()
     span, rows, starts = extractor.frames, [], []
     for film in films:
@@ -27,27 +35,22 @@ def clip_features(
         clips = torch.stack([frames[begin : begin + span] for begin in begins])
         rows.append(extractor.features(clips))
         starts += begins
-    return torch.cat(rows), torch.tensor(starts)
+    return Clips(torch.cat(rows), torch.tensor(starts), span)
 
 
-def clip_distance(films: Tensor, truth: Tensor, extractor: Extractor | None = None) -> float:
-    """Frechet distance of the films' clips from those of real ones: tfvd, by default."""
-    return frechet(clip_features(films, extractor)[0], clip_features(truth, extractor)[0])
+def clip_distance(made: Clips, real: Clips) -> float:
+    """Frechet distance of films' clips from those of real ones."""
+    return frechet(made.rows, real.rows)
 
 
-def distance_course(
-    films: Tensor, truth: Tensor, *, window: int, extractor: Extractor | None = None
-) -> tuple[list[float], list[float]]:
-    """The same for every `window` frames of the films, from all of the truth's: middles, distances."""
-    rows, starts = clip_features(films, extractor)
-    real, _ = clip_features(truth, extractor)
-    span = (extractor or default_tfvd()).frames
+def distance_course(made: Clips, real: Clips, *, window: int) -> tuple[list[float], list[float]]:
+    """The same for every `window` frames of the films, from all real clips: middles, distances."""
     middles, distances = [], []
-    for begin in range(0, films.shape[1] - window + 1, window):
-        inside = (starts >= begin) & (starts + span <= begin + window)
+    for begin in range(0, int(made.starts.max()) + made.span - window + 1, window):
+        inside = (made.starts >= begin) & (made.starts + made.span <= begin + window)
         if int(inside.sum()) > 1:
             middles.append(begin + window / 2)
-            distances.append(frechet(rows[inside], real))
+            distances.append(frechet(made.rows[inside], real.rows))
     return middles, distances
 
 

@@ -145,7 +145,7 @@ def experiment(lab: Lab) -> Iterator[Any]:
     from longtake import worlds
     from longtake.clip import Clip, ClipSpec
     from longtake.lab.films import films
-    from longtake.lab.measures import actors_read, clip_distance
+    from longtake.lab.measures import actors_read, clip_distance, clip_features
     from longtake.lab.script import deeds_seen, distinct, layout, overlap, stories
     from longtake.lab.takes import Told
     from longtake.lab.tokens import FRAME, pictures
@@ -156,7 +156,8 @@ def experiment(lab: Lab) -> Iterator[Any]:
     model = _model(net, ClipSpec(WINDOW, FRAME, "", codes=512))
     truth = stories(lab, 20, LENGTH // APART + 1, "test")
     length = LENGTH + 1
-    world, real = worlds.make("script", size=(64, 64), fps=FPS), truth.video()[:, : 4 * length]
+    world = worlds.make("script", size=(64, 64), fps=FPS)
+    real = clip_features(truth.video()[:, : 4 * length])
     start = Clip(truth.latents[:, :1], (0,))
     known = {name: value[:, :length] for name, value in truth.truth.items()}
 
@@ -178,7 +179,7 @@ def experiment(lab: Lab) -> Iterator[Any]:
         yield Measured(BOXES, arm, float(torch.cat(shared).mean()))
         different = [distinct(deeds_seen(state)) for state in states]
         yield Measured(EVENTS, arm, float(np.mean(different)))
-        yield Measured("tfvd", arm, clip_distance(video, real))
+        yield Measured("tfvd", arm, clip_distance(clip_features(video), real))
         yield Measured("frames read, last sixteen", arm, actors_read(video, last=16))
 
 

@@ -124,7 +124,7 @@ def experiment(lab: Lab) -> Iterator[Any]:
 
     from longtake.clip import Clip, ClipSpec
     from longtake.lab.films import farthest, films, shown
-    from longtake.lab.measures import clip_distance, location_distance
+    from longtake.lab.measures import clip_distance, clip_features, location_distance
     from longtake.lab.shared import codec
     from longtake.models.diffusion import FlowModel
     from longtake.schemes import find_scheme
@@ -135,7 +135,7 @@ def experiment(lab: Lab) -> Iterator[Any]:
     truth, code = lab.takes("maze", 16, 300, use="test", **MAZE), codec("maze")
     length, count = lab.count(300, least=40), len(truth)
     start = Clip(truth.latents[:, :6].float(), tuple(range(6)))
-    real = truth.video()[:, :length]
+    real = clip_features(truth.video()[:, :length])
     world = truth.stretches[0].made()
     walked = truth.truth["pose"][:, :length, :2].flatten(0, 1)
     for arm, scheme in SCHEMES.items():
@@ -161,7 +161,7 @@ def experiment(lab: Lab) -> Iterator[Any]:
         pose = torch.cat([one["pose"] for one in seen])
         strange = torch.cat([one["miss"] for one in seen]) > READ
         late = torch.cat([one["miss"][-len(one["miss"]) // 3 :] for one in seen]) <= READ
-        yield Measured("tfvd", arm, clip_distance(video, real))
+        yield Measured("tfvd", arm, clip_distance(clip_features(video), real))
         yield Measured("location distance, blocks", arm, location_distance(pose[:, :2], walked))
         yield Measured("frames of no place in the maze", arm, float(strange.float().mean()))
         yield Measured("frames read, last third", arm, float(late.float().mean()))

@@ -165,7 +165,7 @@ def beyond(net: Any, shown: Tensor, task: int, state: int, codes: Tensor) -> flo
 
 def experiment(lab: Lab) -> Iterator[Any]:
     """Eight tasks: by one model, by eight, and by one to which codes are given as they are."""
-    from longtake.lab.measures import actors_read, clip_distance
+    from longtake.lab.measures import actors_read, clip_distance, clip_features
     from longtake.lab.regions import TASKS, conditioned, videos
     from longtake.lab.tokens import pictures
     from longtake.models.masked import HINT, KNOWN
@@ -174,7 +174,8 @@ def experiment(lab: Lab) -> Iterator[Any]:
     yield from learn(lab, "replacement")
     for task, name in enumerate(TASKS):
         yield from learn(lab, f"specialists/{name}", (task,))
-    (codes, conditions), real = conditioned(lab, 40, "test"), videos(lab, 40, "test")
+    codes, conditions = conditioned(lab, 40, "test")
+    real = clip_features(videos(lab, 40, "test"))
     states = {"magvit": HINT, "specialists": HINT, "replacement": KNOWN}
     found: dict[tuple[str, str], list[float]] = {}
     for task, name in enumerate(TASKS):
@@ -184,7 +185,7 @@ def experiment(lab: Lab) -> Iterator[Any]:
             shown = conditions[:, task]
             make = functools.partial(filled, net, shown, task, state, lab.seed)
             video = pictures(lab, "script", f"{arm}, {name}", make)
-            distance = clip_distance(video, real)
+            distance = clip_distance(clip_features(video), real)
             yield Measured(f"tfvd, {name}", arm, distance)
             found.setdefault((MEAN, arm), []).append(distance)
             late = actors_read(video, last=4)

@@ -151,7 +151,13 @@ def experiment(lab: Lab) -> Iterator[Any]:
     from longtake.clip import ClipSpec
     from longtake.lab.costs import seconds
     from longtake.lab.films import films
-    from longtake.lab.measures import clip_distance, digits_read, distance_course, rise
+    from longtake.lab.measures import (
+        clip_distance,
+        clip_features,
+        digits_read,
+        distance_course,
+        rise,
+    )
     from longtake.lab.tokens import FRAME, pictures
     from longtake.models.tokens import TokenModel
     from longtake.schemes import find_scheme
@@ -173,11 +179,12 @@ def experiment(lab: Lab) -> Iterator[Any]:
     chain = f"autoregressive:window={SHORT},step={SHORT // 2}"
     arms["sliding window"] = film(TokenModel(gpt, short, PICKING), chain)
     truth = lab.takes("digits", 24, 4 * WINDOW, use="test", kind="vq")
-    real = truth.video()
+    real = clip_features(truth.video())
     for arm, made in arms.items():
         video = pictures(lab, "digits", arm, functools.partial(made, lab.count(20)))
-        middles, course = distance_course(video, real, window=WINDOW)
-        yield Measured("tfvd", arm, clip_distance(video, real))
+        clips = clip_features(video)
+        middles, course = distance_course(clips, real, window=WINDOW)
+        yield Measured("tfvd", arm, clip_distance(clips, real))
         yield Measured("tfvd, rise in a hundred frames", arm, rise(middles, course))
         yield Curve("tfvd", arm, "frame", tuple(middles), tuple(course))
         yield Measured("frames read, last third", arm, digits_read(video, last=42))

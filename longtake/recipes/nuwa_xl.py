@@ -154,7 +154,7 @@ def experiment(lab: Lab) -> Iterator[Any]:
     """Both arms make films of N frames of the same held-out plays, from nothing but their prompts."""
     from longtake.clip import ClipSpec
     from longtake.lab.films import films, shown
-    from longtake.lab.measures import distance_course, read_share, rise
+    from longtake.lab.measures import clip_features, distance_course, read_share, rise
     from longtake.lab.shared import codec
     from longtake.lab.takes import Told
     from longtake.schemes import find_scheme
@@ -163,6 +163,7 @@ def experiment(lab: Lab) -> Iterator[Any]:
     truth, code = lab.takes("script", 16, FRAMES, use="test", **PLAY), codec("script")
     told = [Told(rows=rows) for rows in prompts(truth.truth)]
     real, stage = truth.video(), truth.stretches[0].made()
+    known = clip_features(real)
 
     def seen(number: int, film: Tensor) -> Tensor:
         state = stage.read(film)
@@ -183,7 +184,7 @@ def experiment(lab: Lab) -> Iterator[Any]:
         )
         video = shown(code, made["latents"])
         lab.sheet(arm, video)
-        middles, distances = distance_course(video, real, window=SPACINGS[0])
+        middles, distances = distance_course(clip_features(video), known, window=SPACINGS[0])
         yield Curve("block tfvd", arm, "frame", tuple(middles), tuple(distances))
         yield Measured("sequential rounds", arm, rounds)
         yield Measured("rise of block tfvd, a hundred frames", arm, rise(middles, distances))
