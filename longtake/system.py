@@ -185,6 +185,10 @@ class Measured:
     arm: str
     value: float
 
+    def line(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {"event": "measured", **vars(self)}
+
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
@@ -195,6 +199,10 @@ class Curve:
     axis: str
     x: tuple[float, ...]
     y: tuple[float, ...]
+
+    def line(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {"event": "curve", **vars(self)}
 
 
 @dataclasses.dataclass(frozen=True)

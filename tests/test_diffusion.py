@@ -177,3 +177,13 @@ def test_guidance_moves_away_from_silence(net):
     )
     guided = model(net, steps=1, guidance=3.0).sample(request((0, 1))).frames
     torch.testing.assert_close(guided, silent + 3 * (plain - silent), atol=1e-3, rtol=1e-3)
+
+
+def test_guidance_moves_away_from_what_was_not_observed(net):
+    seen = Clip(torch.randn(1, 2, 4, 4, 6), (0, 1))
+    plain = model(net, steps=1).sample(request((2, 3), seen)).frames
+    alone = model(net, steps=1).sample(request((2, 3))).frames
+    led = model(net, steps=1, context=1.6).sample(request((2, 3), seen)).frames
+    torch.testing.assert_close(led, alone + 1.6 * (plain - alone), atol=1e-3, rtol=1e-3)
+    first = model(net, steps=1, context=1.6).sample(request((2, 3))).frames
+    torch.testing.assert_close(first, alone)

@@ -14,7 +14,7 @@ from longtake.clip import Clip, ClipRequest, ClipSpec, Noise, SamplesBatches
 from longtake.controls import Controls
 from longtake.errors import FitError, InputError
 from longtake.models.gaussian import GaussianModel, Matern32
-from longtake.models.guidance import chained, during, guided, projected, rescaled, spread
+from longtake.models.guidance import against, chained, during, guided, projected, rescaled, spread
 from longtake.models.samplers import Denoise, cosine_levels, flow_levels, heun, karras_levels
 from longtake.models.wrappers import NoiseAugmented, PictureFirst
 
@@ -57,15 +57,18 @@ def test_guided_score_is_that_of_the_sharpened_density(scale: float) -> None:
         assert torch.allclose(ours, score, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("rule", [chained, spread])
+@pytest.mark.parametrize("rule", [against, chained, spread])
 def test_two_conditions_tilt_the_density_twice(rule: type) -> None:
     first, second = 1.8, 2.5
     denoise = guided([best(ALONE), best(SEEN), best(TOLD)], rule(first, second))
     for alpha, sigma in LEVELS:
         x = grid().requires_grad_()
         alone, seen, told = (log_density(law, x, alpha, sigma) for law in (ALONE, SEEN, TOLD))
-        base = seen if rule is chained else alone
-        tilted = alone + first * (seen - alone) + second * (told - base)
+        if rule is against:
+            tilted = told + (first - 1) * (told - alone) + (second - 1) * (told - seen)
+        else:
+            base = seen if rule is chained else alone
+            tilted = alone + first * (seen - alone) + second * (told - base)
         (score,) = torch.autograd.grad(tilted.sum(), x)
         ours = (alpha * denoise(x, alpha, sigma) - x) / sigma**2
         assert torch.allclose(ours, score, rtol=1e-9, atol=1e-9)
@@ -83,13 +86,20 @@ def test_guided_samples_of_equal_spread_move_along_the_line_of_means(scale: floa
 def test_scales_of_one_change_nothing() -> None:
     alone, seen, told = (best(law)(grid(), 0.6, 0.4) for law in (ALONE, SEEN, TOLD))
     assert torch.allclose(chained(1.0, 1.0)([alone, seen, told]), told)
+    assert torch.equal(against(1.0, 1.0)([alone, seen, told]), told)
+    assert torch.allclose(against(2.5)([alone, told]), chained(2.5)([alone, told]))
     assert torch.allclose(projected(1.0)([alone[None], told[None]]), told[None])
     assert torch.allclose(spread(0.0, 1.0)([alone, seen, told]), told)
 
 
 def test_a_rule_counts_its_branches() -> None:
     x = grid()[None]
-    for rule, count in ((chained(2.0), 3), (spread(2.0, 1.0), 2), (projected(2.0), 1)):
+    for rule, count in (
+        (chained(2.0), 3),
+        (against(2.0), 3),
+        (spread(2.0, 1.0), 2),
+        (projected(2.0), 1),
+    ):
         with pytest.raises(InputError, match=f"{count} branches"):
             rule([x] * count)
 

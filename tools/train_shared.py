@@ -10,6 +10,7 @@ import torch
 
 from longtake import worlds
 from longtake.lab import shared
+from longtake.lab.home import shared_codec
 from longtake.metrics.fidelity import psnr
 
 
@@ -28,7 +29,7 @@ def main() -> None:
     ):
         sys.stdout.write(f"{logged.line()}\n")
         sys.stdout.flush()
-    place = shared.path_of(asked.world, asked.kind)
+    place = shared_codec(asked.world, asked.kind)
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_bytes((asked.run / place.name).read_bytes())
     codec = shared.codec(asked.world, asked.kind)

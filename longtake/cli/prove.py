@@ -75,21 +75,17 @@ def _proven(voice: Voice, events: Any) -> dict[str, Any]:
     """The result; training and measurements are told as they come."""
     result: dict[str, Any] = {}
     for event in events:
-        kind = type(event).__name__
-        if kind == "Proven":
+        line = event.line()
+        voice.line(line)
+        if line["event"] == "proved":
             result = event.result
-            voice.line(event.line())
-        elif kind == "Trained":
-            voice.line(event.line())
+        elif voice.json:
+            continue
+        elif line["event"] == "measured":
+            voice.note(f"{event.quantity}  {event.arm}: {event.value:.4g}")
+        elif line["event"] == "logged" and event.logged.step % 100 == 0:
             told = "  ".join(f"{k} {v:.4g}" for k, v in event.logged.losses.items())
-            if not voice.json and event.logged.step % 100 == 0:
-                voice.note(f"{event.arm}: step {event.logged.step} of {event.of}  {told}")
-        elif kind == "Measured":
-            voice.line({"event": "measured", **vars(event)})
-            if not voice.json:
-                voice.note(f"{event.quantity}  {event.arm}: {event.value:.4g}")
-        else:
-            voice.line({"event": "curve", **vars(event)})
+            voice.note(f"{event.arm}: step {event.logged.step} of {event.of}  {told}")
     return result
 
 

@@ -114,8 +114,8 @@ class Lab:
     ) -> Iterator[Trained]:
         """`module` trained in place for `steps`, numbered batches, products in bfloat16.
 
-        schedule: as `train.Schedule`. Arms that are compared get equal steps of equal batches: the clock would give a busy machine's
-        arms unequal training.
+        schedule: as `train.Schedule`. Arms that are compared get equal steps of equal batches: by the
+        clock a busy machine would train them unequally.
         """
         whole = max(1, round(self.count(steps) * SCALES[self.scale]))
         settings = {"rate": 2e-3, "ema": 0.995, "save_every": 100, "seed": self.seed} | schedule

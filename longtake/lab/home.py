@@ -15,3 +15,8 @@ def home(name: str, seed: int = 0, scale: str = "cpu") -> Path:
 def weights_of(folder: Path, arm: str) -> Path:
     """Where an arm's averaged weights stand once it is trained."""
     return folder / "arms" / arm / "average.safetensors"
+
+
+def shared_codec(world: str, kind: str) -> Path:
+    """Where the codec lies that all proofs on a world share, `tools/train_shared.py` makes it."""
+    return Path(__file__).parent.parent / "weights" / "shared" / f"{world}_{kind}.safetensors"

@@ -18,17 +18,13 @@ if TYPE_CHECKING:
 
 WORDS = 20  # as many words as captions are made of
 FPS = 5.0  # at which an event fills most of a clip of 16 frames
-SIZES: dict[
-    str, dict[str, Any]
-] = {  # "paper": Stable Diffusion's U-Net, as SEINE and PixelDance inflate it
-    "proof": {"widths": (48, 96), "head": 16},
-    "paper": {
-        "widths": (320, 640, 1280, 1280),
-        "blocks": 2,
-        "attends": (True, True, True, False),
-        "head": 64,
-    },
+STABLE_DIFFUSION: dict[str, Any] = {  # its U-Net, as systems inflate it
+    "widths": (320, 640, 1280, 1280),
+    "blocks": 2,
+    "attends": (True, True, True, False),
+    "head": 64,
 }
+SIZES = {"proof": {"widths": (48, 96), "head": 16}, "paper": STABLE_DIFFUSION}
 
 
 @functools.cache
@@ -61,10 +57,10 @@ class Words:
 def told_takes(
     lab: Lab, count: int, frames: int, *, use: str = "train", **knobs: Any
 ) -> tuple[Takes, Tensor]:
-    """Takes as `Lab.takes` makes them, at `FPS`, and the caption of every frame, (n, t, WORDS)."""
+    """Takes as `Lab.takes` makes them, at `FPS` unless asked otherwise, and the caption of every frame, (n, t, WORDS)."""
     import torch
 
-    takes = lab.takes("script", count, frames, use=use, fps=FPS, **knobs)
+    takes = lab.takes("script", count, frames, use=use, **{"fps": FPS} | knobs)
     rows = []
     for stretch in takes.stretches:
         world = stretch.made()

@@ -26,12 +26,12 @@ from longtake.codecs.kl import KLCodec, KLTraining
 from longtake.codecs.vq import VQCodec, VQTraining
 from longtake.errors import InputError
 from longtake.keys import file_fingerprint
+from longtake.lab.home import shared_codec
 from longtake.nets.convolutional import KLVideo, VideoShape, VQVideo
 from longtake.nets.quantise import VectorQuantiser
 from longtake.train import Logged, Schedule, fit
 
 SIZE = (64, 64)
-SHELF = Path(__file__).parent.parent / "weights" / "shared"
 SHAPES = {
     "kl": VideoShape(8, (32, 64, 96), (False, False), patch=(1, 2)),
     "vq": VideoShape(16, (48, 96), (True,), taps=3, causal=True, patch=(2, 4)),
@@ -39,16 +39,10 @@ SHAPES = {
 CODES = 512
 
 
-def path_of(world: str, kind: str) -> Path:
-    """Where a shared codec lies."""
-    return SHELF / f"{world}_{kind}.safetensors"
-
-
 def codec(world: str, kind: str = "kl", device: str = "cpu") -> Codec:
     """The shared codec of a world."""
-    if world not in worlds.WORLDS:
-        worlds.find(world)
-    return _read(path_of(world, kind), kind, device)
+    worlds.find(world)
+    return _read(shared_codec(world, kind), kind, device)
 
 
 @functools.lru_cache(maxsize=4)

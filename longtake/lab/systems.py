@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ from longtake.clip import ClipSpec, CodecSpec
 from longtake.controls import Encoder
 from longtake.errors import InputError, nearest
 from longtake.keys import file_fingerprint, fingerprint
-from longtake.lab.home import home, weights_of
+from longtake.lab.home import home, shared_codec, weights_of
 from longtake.schemes import find_scheme
 from longtake.system import Part, Stage, System
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from longtake.clip import ClipModel, Codec
 
-SHELF = Path(__file__).parent.parent / "weights" / "shared"
 SPECS: Mapping[str, Mapping[str, Any]] = {  # of the shared codecs, known without torch
     "kl": {"channels": 8, "down": 8, "stride": 1, "context": (0, 0), "codes": 0},
     "vq": {"channels": 1, "down": 8, "stride": 4, "context": (10, 0), "codes": 512},
@@ -34,9 +33,22 @@ def one_of(knob: str, value: str, known: Iterable[str]) -> str:
     return value
 
 
+def alone(
+    name: str, learn: Callable[..., Iterator[Any]], *asked: Any
+) -> Callable[..., Iterator[Any]]:
+    """A recipe's `train`: its own arm, into the folder of its proof."""
+
+    def train(run: str | Path = "", seed: int = 0) -> Iterator[Any]:
+        from longtake.lab.bench import Lab
+
+        yield from learn(Lab(Path(run) if run else home(name, seed), seed), *asked)
+
+    return train
+
+
 def codec_part(world: str, kind: str = "kl", device: str = "cpu") -> Part[CodecSpec, Codec]:
     """The shared codec of a world."""
-    path = SHELF / f"{world}_{kind}.safetensors"
+    path = shared_codec(world, kind)
     spec = CodecSpec(fingerprint=file_fingerprint(path) if path.exists() else "", **SPECS[kind])
 
     def make() -> Codec:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from longtake.clip import Clip, ClipRequest, ClipSpec
 from longtake.errors import FitError
-from longtake.models.guidance import chained, guided
+from longtake.models.guidance import against, guided
 from longtake.models.samplers import Denoise, Levels, Sampling, sampler, tail
 from longtake.nets.frames import FrameNet
 
@@ -144,13 +144,18 @@ class FlowModel(FrameModel):
         return {"flow": flow_loss(self.net, scene, noise)}
 
     def denoiser(self, scene: Scene, requests: Sequence[ClipRequest]) -> Denoise:
-        """x0 of the targets, guided on text if asked."""
-        shown = self._shown(scene, requests)
-        told = self._branch(scene, shown)
-        if self.sampling.guidance == 1 or not scene.text.any():
-            return told
-        untold = self._branch(dataclasses.replace(scene, text=torch.zeros_like(scene.text)), shown)
-        return guided([untold, told], chained(self.sampling.guidance))
+        """x0 of the targets, guided on text and on observed frames if asked."""
+        shown, sampling = self._shown(scene, requests), self.sampling
+        branches, scales = [self._branch(scene, shown)], list[float]()
+        if sampling.guidance != 1 and scene.text.any():
+            untold = dataclasses.replace(scene, text=torch.zeros_like(scene.text))
+            branches.insert(0, self._branch(untold, shown))
+            scales.insert(0, sampling.guidance)
+        if sampling.context != 1 and scene.observed.any():
+            alone = scene.keep(~scene.observed)
+            branches.insert(0, self._branch(alone, alone.latents))
+            scales.insert(0, sampling.context)
+        return guided(branches, against(*scales)) if scales else branches[0]
 
     def _shown(self, scene: Scene, requests: Sequence[ClipRequest]) -> Tensor:
         """The scene's latents with noise of level `hold` on observed frames."""

@@ -68,6 +68,23 @@ def spread(*scales: float) -> Rule:
     return rule
 
 
+def against(*scales: float) -> Rule:
+    """last + (s1 - 1) (last - first) + (s2 - 1) (last - second) + ...: each branch lacks something else.
+
+    `chained` of one scale, for several conditions at once; where the joint absence of conditions
+    was hardly trained, it asks for no estimate of it.
+    """
+
+    def rule(estimates: Sequence[Tensor]) -> Tensor:
+        _expect(estimates, len(scales) + 1)
+        full = mixed = estimates[-1]
+        for scale, less in zip(scales, estimates, strict=False):
+            mixed = mixed + (scale - 1) * (full - less)
+        return mixed
+
+    return rule
+
+
 def projected(scale: float, parallel: float = 0.0) -> Rule:
     """`chained(scale)` with the part of the push that lies along the full estimate times `parallel`.
 

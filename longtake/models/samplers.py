@@ -201,7 +201,7 @@ class Sampling:
     """How a flow is followed, checked without torch so that a plan can refuse it.
 
     rule: of `SAMPLERS`. steps, shift: see `flow_levels`. guidance: on text, 1 for none. hold: noise
-    level of observed frames.
+    level of observed frames. context: guidance on observed frames, 1 for none.
     """
 
     steps: int = 8
@@ -209,6 +209,7 @@ class Sampling:
     shift: float = 1.0
     guidance: float = 1.0
     hold: float = 0.0
+    context: float = 1.0
 
     def __post_init__(self) -> None:
         sampler(self.rule)
@@ -216,9 +217,11 @@ class Sampling:
             raise InputError(f"steps={self.steps}", "sampling", f"steps=8, at most {_MOST_STEPS}")
         if not 0 < self.shift < math.inf:  # false for nan as well
             raise InputError(f"shift={self.shift}", "sampling", "above 0, 1 for none")
-        if not abs(self.guidance) <= _MOST_GUIDANCE:
-            what, hint = f"guidance={self.guidance}", f"guidance=2, at most {_MOST_GUIDANCE}"
-            raise InputError(what, "sampling", hint)
+        for name in ("guidance", "context"):
+            scale = getattr(self, name)
+            if not abs(scale) <= _MOST_GUIDANCE:
+                what, hint = f"{name}={scale}", f"{name}=2, at most {_MOST_GUIDANCE}"
+                raise InputError(what, "sampling", hint)
         if not 0 <= self.hold < 1:
             raise InputError(f"hold={self.hold}", "sampling", "hold=0.05")
 

@@ -16,11 +16,9 @@ Left out: the paper's own clip generators (any will do), masks of objects beside
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from longtake.lab.home import home
-from longtake.lab.systems import CODED, codec_part, model_part, one_of
+from longtake.lab.systems import CODED, alone, codec_part, model_part, one_of
 from longtake.lab.systems import system as assembled
 from longtake.models.picking import Picking
 from longtake.models.revealing import Confidence
@@ -211,9 +209,4 @@ PROOF = Proof(
     minutes=18,
 )
 
-
-def train(run: str | Path = "", seed: int = 0) -> Iterator[Any]:
-    """Trains the system alone, into the folder of its proof."""
-    from longtake.lab.bench import Lab
-
-    yield from learn(Lab(Path(run) if run else home("beyond_clip", seed), seed))
+train = alone("beyond_clip", learn)

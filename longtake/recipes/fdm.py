@@ -20,11 +20,9 @@ optimised on validation losses, LPIPS in the adaptive choice (distance of latent
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from longtake.lab.home import home
-from longtake.lab.systems import codec_part, model_part
+from longtake.lab.systems import alone, codec_part, model_part, one_of
 from longtake.lab.systems import system as assembled
 from longtake.models.samplers import Sampling
 from longtake.system import Expectation, Measured, Proof, System
@@ -61,6 +59,7 @@ def fdm(
     device: str = "cpu",
 ) -> System:
     """The system: walks through one maze. size: "proof", or "paper" for the published one's size."""
+    one_of("size", size, SIZES)
     sampling = Sampling(steps=steps, shift=2.0)
 
     def build(spec: ClipSpec) -> tuple[nn.Module, ClipModel]:
@@ -197,9 +196,4 @@ PROOF = Proof(
     minutes=15,
 )
 
-
-def train(run: str | Path = "", seed: int = 0) -> Iterator[Any]:
-    """Trains the system alone, into the folder of its proof."""
-    from longtake.lab.bench import Lab
-
-    yield from learn(Lab(Path(run) if run else home("fdm", seed), seed))
+train = alone("fdm", learn)

@@ -19,11 +19,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from longtake.lab.home import home
-from longtake.lab.systems import codec_part, model_part
+from longtake.lab.systems import alone, codec_part, model_part, one_of
 from longtake.lab.systems import system as assembled
 from longtake.models.samplers import Sampling
 from longtake.schemes.chain import Autoregressive, Known
@@ -77,6 +75,7 @@ def mv_diffusion(
     *, steps: int = 12, size: str = "proof", weights: str = "", device: str = "cpu"
 ) -> System:
     """The system: a figure in six actions. size: "proof", or "paper" for the published one's size."""
+    one_of("size", size, SIZES)
 
     def build(spec: ClipSpec) -> tuple[nn.Module, ClipModel]:
         net = network("global", size)
@@ -233,9 +232,4 @@ PROOF = Proof(
     minutes=20,
 )
 
-
-def train(run: str | Path = "", seed: int = 0) -> Iterator[Any]:
-    """Trains the system alone, into the folder of its proof."""
-    from longtake.lab.bench import Lab
-
-    yield from learn(Lab(Path(run) if run else home("mv_diffusion", seed), seed), "global")
+train = alone("mv_diffusion", learn, "global")

@@ -19,13 +19,11 @@ prediction (rectified flow).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from longtake.keys import fingerprint
-from longtake.lab.home import home
-from longtake.lab.systems import codec_part, model_part
+from longtake.lab.scripted import STABLE_DIFFUSION, WORDS, Words, told_takes
+from longtake.lab.systems import alone, codec_part, model_part, one_of
 from longtake.lab.systems import system as assembled
 from longtake.models.samplers import Sampling
 from longtake.system import Curve, Expectation, Measured, Proof, System
@@ -40,36 +38,17 @@ L, DEPTH = 8, 3  # frames in a call, levels; the paper has 16 and 3
 SPACINGS = tuple((L - 1) ** (DEPTH - k) for k in range(1, DEPTH + 1))  # 49, 7, 1
 FRAMES = (L - 1) ** DEPTH + 1  # 344; the paper's 3,376
 OVERLAP = 2  # frames a sliding window sees of the last one
-PLAY = {"count": 2}  # actors of the world script
-LOOKS = "red yellow green blue purple circle square triangle star cross".split()
-WORDS = (*LOOKS, *"enters leaves moves jumps spins grows shrinks waits".split())
+FPS = 10.0
+PLAY = {"count": 2, "fps": FPS}  # actors of the world script
 SIZES: dict[str, dict[str, Any]] = {  # paper: widths of Stable Diffusion, since it tells none
     "proof": {"widths": (32, 64), "attends": (False, True)},
-    "paper": {
-        "head": 40,
-        "widths": (320, 640, 1280, 1280),
-        "attends": (True,) * 3 + (False,),
-        "blocks": 2,
-    },
+    "paper": STABLE_DIFFUSION | {"head": 40},
 }
 ARM, SLIDING = "diffusion over diffusion", "sliding window"
 ARMS = {
     ARM: (f"coarse-to-fine:window={L}", SPACINGS),
     SLIDING: (f"autoregressive:window={L},step={L - OVERLAP}", (1,)),
 }
-
-
-class Words:
-    """A prompt as the words of WORDS that stand in it."""
-
-    fingerprint = fingerprint(["nuwa_xl words", WORDS])
-
-    def encode(self, prompts: Sequence[str]) -> Tensor:
-        """(p, 18) of zeros and ones."""
-        import torch
-
-        found = [set(prompt.lower().replace(",", " ").split()) for prompt in prompts]
-        return torch.tensor([[float(word in words) for word in WORDS] for words in found])
 
 
 def nuwa_xl(
@@ -82,11 +61,13 @@ def nuwa_xl(
 ) -> System:
     """The system: coloured shapes act out a text. size: "proof", or "paper" for the published one's size."""
 
+    one_of("size", size, SIZES)
+
     def build(spec: ClipSpec) -> tuple[nn.Module, ClipModel]:
         net = network(size)
         return net, sampled(net, spec, steps)
 
-    spec: dict[str, Any] = {"window": L, "frame": (8, None, None), "tracks": {"text": len(WORDS)}}
+    spec: dict[str, Any] = {"window": L, "frame": (8, None, None), "tracks": {"text": WORDS}}
     model = model_part("nuwa_xl", ARM, weights, spec, build, [size, steps], device)
     codec = codec_part("script", device=device)
     return assembled("nuwa_xl", scheme, model, codec, encoder=Words())
@@ -98,7 +79,7 @@ def network(size: str = "proof") -> Any:
     from longtake.nets.unet import FactorisedUNet, UNetShape
 
     routes = Emptied(), EveryScale(8)
-    shape = UNetShape(channels=8, maps=routes[1].maps, text=len(WORDS), **SIZES[size])
+    shape = UNetShape(channels=8, maps=routes[1].maps, text=WORDS, **SIZES[size])
     return Conditioned(FactorisedUNet(shape), *routes)
 
 
@@ -109,19 +90,6 @@ def sampled(net: Any, spec: ClipSpec, steps: int = 12) -> ClipModel:
     return FlowModel(net, spec, Sampling(steps=steps, shift=2.0))
 
 
-def prompts(truth: Mapping[str, Tensor]) -> Tensor:
-    """The prompt of every frame of takes (n, t), as `Words` would have it: who does what."""
-    import torch
-    from torch.nn.functional import one_hot
-
-    acting = truth["actor"] >= 0
-    who = truth["actor"].long().clamp(min=0)[..., None]
-    colour, shape = (truth[name].long().gather(-1, who)[..., 0] for name in ("colour", "shape"))
-    verb = truth["verb"].long().clamp(min=0)
-    told = torch.cat([one_hot(colour, 5), one_hot(shape, 5), one_hot(verb, 8)], -1)
-    return told * acting[..., None].float()
-
-
 def learn(lab: Lab, arm: str, spacings: Sequence[int]) -> Iterator[Any]:
     """Trains one arm, step n on frames spacings[n % k] apart; the same net, steps and sizes of batches."""
     import numpy as np
@@ -129,8 +97,7 @@ def learn(lab: Lab, arm: str, spacings: Sequence[int]) -> Iterator[Any]:
 
     from longtake.models.diffusion import Scene, flow_loss
 
-    takes, net = lab.takes("script", 48, FRAMES + 56, **PLAY), network()
-    text = prompts(takes.truth)
+    (takes, text), net = told_takes(lab, 48, FRAMES + 56, **PLAY), network()
 
     def batch(step: int) -> Scene:
         rng, apart = np.random.default_rng([lab.seed, step]), spacings[step % len(spacings)]
@@ -142,7 +109,7 @@ def learn(lab: Lab, arm: str, spacings: Sequence[int]) -> Iterator[Any]:
             known[:, :OVERLAP] = torch.from_numpy(rng.random(8) < 0.9)[:, None]
         elif apart < SPACINGS[0]:
             known[:, [0, -1]] = True
-        return Scene(takes.at(rows, places), known, places / 10, text[rows[:, None], places])
+        return Scene(takes.at(rows, places), known, places / FPS, text[rows[:, None], places])
 
     def losses(scene: Scene) -> dict[str, Tensor]:
         return {"flow": flow_loss(net, scene, torch.randn_like(scene.latents))}
@@ -160,8 +127,8 @@ def experiment(lab: Lab) -> Iterator[Any]:
     from longtake.schemes import find_scheme
     from longtake.steps import Plan, Timeline
 
-    truth, code = lab.takes("script", 16, FRAMES, use="test", **PLAY), codec("script")
-    told = [Told(rows=rows) for rows in prompts(truth.truth)]
+    truth, text = told_takes(lab, 16, FRAMES, use="test", **PLAY)
+    code, told = codec("script"), [Told(rows=rows) for rows in text]
     real, stage = truth.video(), truth.stretches[0].made()
     known = clip_features(real)
 
@@ -169,9 +136,9 @@ def experiment(lab: Lab) -> Iterator[Any]:
         state = stage.read(film)
         return (state["there"] & (state["likeness"].amax(-1) > LIKE)).any(1)
 
-    for arm, (text, spacings) in ARMS.items():
+    for arm, (said, spacings) in ARMS.items():
         yield from learn(lab, arm, spacings)
-        scheme = find_scheme(text)
+        scheme = find_scheme(said)
         rounds = Plan.of(scheme, Timeline(FRAMES)).critical_path
         model = sampled(lab.trained(arm, network()), ClipSpec(L, (8, 8, 8), ""))
         made = lab.kept(
@@ -216,9 +183,4 @@ PROOF = Proof(
     minutes=20,
 )
 
-
-def train(run: str | Path = "", seed: int = 0) -> Iterator[Any]:
-    """Trains the system alone, into the folder of its proof."""
-    from longtake.lab.bench import Lab
-
-    yield from learn(Lab(Path(run) if run else home("nuwa_xl", seed), seed), ARM, SPACINGS)
+train = alone("nuwa_xl", learn, ARM, SPACINGS)

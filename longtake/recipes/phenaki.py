@@ -20,12 +20,10 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from longtake.lab.home import home
 from longtake.lab.scripted import WORDS, Words
-from longtake.lab.systems import CODED, codec_part, model_part, one_of
+from longtake.lab.systems import CODED, alone, codec_part, model_part, one_of
 from longtake.lab.systems import system as assembled
 from longtake.models.picking import Picking
 from longtake.models.revealing import Confidence
@@ -237,9 +235,4 @@ PROOF = Proof(
     minutes=20,
 )
 
-
-def train(run: str | Path = "", seed: int = 0) -> Iterator[Any]:
-    """Trains the system alone, into the folder of its proof."""
-    from longtake.lab.bench import Lab
-
-    yield from learn(Lab(Path(run) if run else home("phenaki", seed), seed))
+train = alone("phenaki", learn)

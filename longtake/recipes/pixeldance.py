@@ -20,13 +20,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from longtake.lab.home import home
 from longtake.lab.scripted import FPS, SIZES, WORDS, Words, told_takes
 from longtake.lab.scripted import told_net as network
-from longtake.lab.systems import codec_part, model_part, one_of
+from longtake.lab.systems import alone, codec_part, model_part, one_of
 from longtake.lab.systems import system as assembled
 from longtake.models.samplers import flow_levels
 from longtake.system import Curve, Expectation, Measured, Proof, System
@@ -228,9 +226,4 @@ PROOF = Proof(
     minutes=19,
 )
 
-
-def train(run: str | Path = "", seed: int = 0) -> Iterator[Any]:
-    """Trains the system alone, into the folder of its proof."""
-    from longtake.lab.bench import Lab
-
-    yield from learn(Lab(Path(run) if run else home("pixeldance", seed), seed))
+train = alone("pixeldance", learn)

@@ -18,11 +18,9 @@ Left out: pixels (latents of the digits' shared codec), the noise-predicting DDP
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from longtake.lab.home import home
-from longtake.lab.systems import codec_part, model_part, one_of
+from longtake.lab.systems import alone, codec_part, model_part, one_of
 from longtake.lab.systems import system as assembled
 from longtake.models.samplers import Sampling
 from longtake.system import Expectation, Measured, Proof, System
@@ -169,9 +167,4 @@ PROOF = Proof(
     minutes=19,
 )
 
-
-def train(run: str | Path = "", seed: int = 0) -> Iterator[Any]:
-    """Trains the system alone, into the folder of its proof."""
-    from longtake.lab.bench import Lab
-
-    yield from learn(Lab(Path(run) if run else home("ramvid", seed), seed))
+train = alone("ramvid", learn)

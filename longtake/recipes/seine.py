@@ -18,13 +18,11 @@ The probability of a known frame, 0.15, is not confirmed by the paper's text.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from longtake.lab.home import home
 from longtake.lab.scripted import FPS, SIZES, WORDS, Words, told_takes
 from longtake.lab.scripted import told_net as network
-from longtake.lab.systems import codec_part, model_part, one_of
+from longtake.lab.systems import alone, codec_part, model_part, one_of
 from longtake.lab.systems import system as assembled
 from longtake.models.samplers import Sampling
 from longtake.system import Expectation, Measured, Proof, System
@@ -185,9 +183,4 @@ PROOF = Proof(
     minutes=19,
 )
 
-
-def train(run: str | Path = "", seed: int = 0) -> Iterator[Any]:
-    """Trains the system alone, into the folder of its proof."""
-    from longtake.lab.bench import Lab
-
-    yield from learn(Lab(Path(run) if run else home("seine", seed), seed))
+train = alone("seine", learn)

@@ -42,6 +42,7 @@ def skies(
     shift: float = SAMPLING.shift,
     guidance: float = SAMPLING.guidance,
     hold: float = SAMPLING.hold,
+    context: float = SAMPLING.context,
     first: int = 24,
     sure: float = 2.5,
     rule: str = SAMPLING.rule,
@@ -50,13 +51,14 @@ def skies(
 ) -> System:
     """The built-in system. steps, rule, shift: of the sampler; hold: noise level of observed frames.
 
+    context: guidance on observed frames, 1 for none.
     shift: how much denser steps lie where noise is strong; it leaves less noise to the last of few steps.
     first, sure: steps and guidance of a frame that observes nothing, the first of a take.
     """
     if first < 1:
         raise InputError(f"first={first}", "--set", "first=24")
     picture = Sampling(steps=first, rule=rule, guidance=sure)
-    clip = Sampling(steps=steps, rule=rule, shift=shift, guidance=guidance, hold=hold)
+    clip = Sampling(steps, rule, shift, guidance, hold, context)
     folder = Path(weights) if weights else BUILT_IN
     codec_file, model_file = folder / "skies_codec.safetensors", folder / "skies.safetensors"
     shape, net = sizes(codec_file), sizes(model_file)
