@@ -97,6 +97,8 @@ def test_shuffled_noise_is_the_first_windows_again() -> None:
         assert sorted(origins[:4]) == [0, 1, 2, 3] and sorted(origins[4:]) == [4, 5, 6, 7]
     orders = {tuple(source.origin(0, 8 * lap + n) for n in range(4)) for lap in range(1, 20)}
     assert len(orders) > 5
+    uneven = Shuffled(BASE, 8, 3)
+    assert sorted(uneven.origin(0, 8 + n) for n in range(6, 8)) == [6, 7]
 
 
 def test_recycled_noise_runs_backwards_through_the_last_clip() -> None:
@@ -189,7 +191,7 @@ def test_sources_that_cannot_be_are_refused() -> None:
         lambda: Filtered(BASE, (0.0,)),
         lambda: progressive(BASE, -1),
         lambda: low_pass(BASE, 1.0),
-        lambda: Shuffled(BASE, 8, 3),
+        lambda: Shuffled(BASE, 8, 9),
         lambda: Recycled(BASE, 4, 4),
     ):
         with pytest.raises(InputError, match="try"):

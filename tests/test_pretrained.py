@@ -217,20 +217,6 @@ def test_a_window_as_long_as_the_film_changes_nothing_and_others_are_averaged() 
     assert torch.equal(net(x)[0], Ramp()(x)[0]), "the network is as it was"
 
 
-def test_shared_noise_is_the_first_window_s_in_another_order() -> None:
-    from longtake.clip import Noise
-    from longtake.models.pretrained.windows import shared
-
-    rows = shared(Noise(3), 0, range(24), (2, 2), 8, 4)[0]
-    assert torch.equal(rows[:8], Noise(3).clip((0,), range(8), (2, 2))[0])
-    for lap in (8, 16):
-        for unit in (0, 4):
-            ours = {tuple(row.flatten().tolist()) for row in rows[lap + unit : lap + unit + 4]}
-            first = {tuple(row.flatten().tolist()) for row in rows[unit : unit + 4]}
-            assert ours == first
-    assert not torch.equal(rows[8:], rows[:16]), "shuffled"
-
-
 @pytest.mark.parametrize("length", ["windows", "freenoise"])
 def test_films_denoised_as_a_whole(length: str) -> None:
     assert len(film("wan-text", 50, length=length)) == 50

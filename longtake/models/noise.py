@@ -161,8 +161,8 @@ class Shuffled(Source):
     unit: int = 4
 
     def __post_init__(self) -> None:
-        if not 1 <= self.unit <= self.window or self.window % self.unit:
-            raise InputError(f"unit={self.unit}", "Shuffled", f"a divisor of {self.window}")
+        if not 1 <= self.unit <= self.window:
+            raise InputError(f"unit={self.unit}", "Shuffled", f"1 to {self.window}")
 
     def of(self, sample: int, index: int, shape: Sequence[int], use: str = "start") -> Tensor:
         """See `Source`."""
@@ -176,7 +176,8 @@ class Shuffled(Source):
         first = place // self.unit * self.unit
         text = f"{self.seed}/{sample}/{lap}/{first}/shuffle".encode()
         state = int.from_bytes(hashlib.sha256(text).digest()[:8], "big", signed=True)
-        order = torch.randperm(self.unit, generator=torch.Generator().manual_seed(state))
+        count = min(self.unit, self.window - first)
+        order = torch.randperm(count, generator=torch.Generator().manual_seed(state))
         return first + int(order[place - first])
 
     def covariance(self, i: int, j: int, sample: int = 0) -> float:

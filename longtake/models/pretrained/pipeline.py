@@ -15,9 +15,10 @@ from torch import Tensor
 
 from longtake.clip import Clip, ClipRequest, ClipSpec
 from longtake.errors import FitError
+from longtake.models.noise import Shuffled
 from longtake.models.pretrained.families import Family
 from longtake.models.pretrained.showing import Latents, Layout, Shown, answering, hand_over
-from longtake.models.pretrained.windows import codenoised, shared
+from longtake.models.pretrained.windows import codenoised
 
 PROMPTS = 8  # encoded prompts that are kept
 STILL = "still "  # how a given picture's pixels are carried, the index after it
@@ -215,11 +216,10 @@ class PipelineModel:
 
     def _noise(self, request: ClipRequest, placed: Placed, sample: int) -> Tensor:
         """(1, c, s, h, w); of every index its own, also of those beyond the film."""
-        if self.asking.shares:
-            size = self.asking.windows
-            rows = shared(request.noise, sample, placed.at, request.frame, size, max(1, size // 4))
-            return rows.transpose(1, 2)
-        return request.noise.clip((sample,), placed.at, request.frame).transpose(1, 2)
+        noise, size = request.noise, self.asking.windows
+        if self.asking.shares:  # FreeNoise: overlapping windows agree on what is in the picture
+            noise = Shuffled(noise, size, max(1, size // 4))
+        return noise.clip((sample,), placed.at, request.frame).transpose(1, 2)
 
     def _start(self, noise: Tensor | None, placed: Placed, layout: Layout) -> _Start:
         if noise is None and self.family.shows != "prefix":

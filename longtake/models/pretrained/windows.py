@@ -1,4 +1,4 @@
-"""Length without observing: overlapping windows denoised together, and noise that windows share.
+"""Length without observing: overlapping windows denoised together.
 
 A pipeline is asked for the whole film as one clip. At every step its network sees windows no longer
 than the clip it was made for, and where windows overlap their predictions are averaged (Bar-Tal et al.
@@ -9,14 +9,11 @@ shorter one, and the latents of the whole film are in memory.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
-
-from longtake.clip import Noise
 
 
 def spans_of(length: int, size: int, step: int) -> list[tuple[int, int]]:
@@ -59,27 +56,3 @@ def codenoised(net: Any, size: int, step: int) -> Iterator[None]:
         yield
     finally:
         del net.forward
-
-
-def shared(
-    noise: Noise, sample: int, at: Sequence[int], frame: Sequence[int], size: int, unit: int
-) -> Tensor:
-    """Noise (1, t, *frame) of which every window of `size` holds the same frames in another order.
-
-    Past the first window, frames come again, shuffled among the `unit` that lie together (Qiu et al. 2024,
-    FreeNoise, section 3.2): overlapping windows then agree on what is in the picture.
-    """
-    rows = [_source(noise, sample, index, size, unit) for index in at]
-    return noise.clip((sample,), rows, frame)
-
-
-def _source(noise: Noise, sample: int, index: int, size: int, unit: int) -> int:
-    lap, place = divmod(index, size)
-    if not lap:
-        return index
-    first = place // unit * unit
-    count = min(unit, size - first)
-    text = f"{noise.seed}/{sample}/{lap}/{first}/shuffle".encode()
-    seed = int.from_bytes(hashlib.sha256(text).digest()[:7], "big")
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
-    return first + int(order[place - first])

@@ -29,12 +29,12 @@ RUNS, SPREAD = (24, 12), 28  # latent frames kept of a take: two unbroken runs, 
 
 
 def draw_take(rng: np.random.Generator) -> Script:
-    """A script of up to three changes, in which rain and storm are rarer than in the world at large."""
+    """A script of up to three changes, in which rain and storm are a little rarer than in the world at large."""
     while True:
         changes = int(rng.choice(4, p=(0.3, 0.3, 0.2, 0.2)))
         script = draw_script(rng, seconds=HORIZON * 0.4, changes=changes)
         wet = sum(change.moment.weather in ("rain", "storm") for change in script)
-        if rng.random() < 0.55**wet:
+        if rng.random() < 0.8**wet:
             return script
 
 

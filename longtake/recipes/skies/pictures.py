@@ -81,18 +81,30 @@ def ridge(rng: np.random.Generator, size: tuple[int, int]) -> Tensor:
     x = (torch.arange(width) + 0.5) / height - width / height / 2
     foot = rng.uniform(0.25, 0.62)
     style = rng.random()
-    if style < 0.4:
+    if style < 0.3:
         line = foot + rng.uniform(0.02, 0.12) * rolling(rng, x, rng.uniform(0.5, 2))
-    elif style < 0.7:
+    elif style < 0.5:
         line = foot - rng.uniform(0.1, 0.3) * jagged(rng, x, rng.uniform(0.6, 2)) + 0.1
     else:
         line = torch.full_like(x, foot + 0.1)
         for _ in range(int(rng.integers(1, 5))):
-            middle, half = rng.uniform(-0.5, 0.5) * width / height, rng.uniform(0.02, 0.25)
-            rise = rng.uniform(0.05, 0.4) * (1 - rng.random() * (x - middle).abs() / half)
-            line = torch.where((x - middle).abs() < half, line - rise.clamp(min=0), line)
+            middle = float(rng.uniform(-0.5, 0.5) * width / height)
+            line = torch.minimum(line, foot + 0.1 - tower(rng, (x - middle).abs()))
     y = (torch.arange(height) + 0.5)[:, None] / height
     return ((y - line.clamp(0.04, 0.62)) * height + 0.5).clamp(0, 1)[None]
+
+
+def tower(rng: np.random.Generator, x: Tensor) -> Tensor:
+    """How high something built rises at distances x from its middle: straight, or in tiers with eaves."""
+    half, high = rng.uniform(0.03, 0.28), rng.uniform(0.05, 0.6)
+    if rng.random() < 0.5:
+        return torch.where(x < half, high * (1 - rng.random() * x / half), 0.0)
+    rise, tiers = torch.zeros_like(x), int(rng.integers(2, 6))
+    for tier in range(1, tiers + 1):
+        reach = half * (1 - rng.uniform(0.5, 1) * (tier - 1) / tiers)
+        eave = rng.uniform(0, 0.6) * high / tiers * x / reach  # roofs fall away from the middle
+        rise = torch.where(x < reach, torch.maximum(rise, high * tier / tiers - eave), rise)
+    return rise
 
 
 def pictured(rng: np.random.Generator, picture: Tensor) -> Land:
