@@ -29,7 +29,8 @@ class Pin:
 class Shot:
     """A stretch of film under one prompt. cut: a new take begins; else it flows on from the shot before.
 
-    seconds: infinitely many (math.inf) where a film's last shot never ends.
+    seconds: infinitely many (math.inf) where a film's last shot never ends. seed: of its own, instead of
+    the film's.
     """
 
     prompt: str
@@ -37,6 +38,7 @@ class Shot:
     pins: tuple[Pin, ...] = ()
     cut: bool = True
     cast: tuple[str, ...] = ()
+    seed: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +75,7 @@ class Cue:
     stop: float | None
     prompt: str
     cut: bool = True
+    seed: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)

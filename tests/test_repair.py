@@ -18,10 +18,11 @@ from repair_parts import FAULTS, Spoilt, Tally, gaussian_job, gaussian_system, m
 from longtake.brief import job_of
 from longtake.clip import Clip, ClipRequest
 from longtake.engine import Batched, Folder, Frames, Memory, Processes, Serial, explain, render
+from longtake.engine.chance import noise_of
 from longtake.engine.desk import Desk
 from longtake.engine.executors import Result
 from longtake.engine.job import Job, Keys
-from longtake.engine.repair import TRIES, Critic, noise_of, settled
+from longtake.engine.repair import TRIES, Critic, settled
 from longtake.engine.why import plan_lines
 from longtake.errors import InputError, MachineError
 from longtake.keys import StepKey
@@ -226,7 +227,7 @@ def test_attempts_have_keys_and_seeds_of_their_own() -> None:
     assert key.rolled(2).rolled(1).parts == key.rolled(1).parts
     assert key.rolled(1).why(key.rolled(2)) == ("attempt",)
     job: Job = gaussian_job(seed=4)
-    seeds = [noise_of(job, key.rolled(n)).seed for n in range(4)]
+    seeds = [noise_of(job, key.rolled(n), (0,)).seed for n in range(4)]
     assert seeds[0] == 4 and len(set(seeds)) == 4 and min(seeds) >= 0
 
 

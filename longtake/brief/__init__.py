@@ -265,7 +265,8 @@ def _storyboard(prompt: str, system: System, seconds: float) -> Storyboard:
 
 def _cue(span: Span, fps: Fraction) -> Cue:
     stop = None if span.end is None else float(span.end / fps)
-    return Cue(float(span.first / fps), stop, span.shot.prompt, span.shot.cut)
+    shot = span.shot
+    return Cue(float(span.first / fps), stop, shot.prompt, shot.cut, shot.seed)
 
 
 def _pins(options: Options, kind: str) -> list[Pin]:

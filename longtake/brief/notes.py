@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from longtake import recipes
 from longtake.brief import Brief, Options, job_of
+from longtake.brief.numbers import read_seed
 from longtake.brief.redo import told_redone
 from longtake.controls import Pin, Shot, Storyboard
 from longtake.engine.job import Job
@@ -83,6 +84,7 @@ def asked_of(job: Job, brief: Brief, options: Options, base: Path) -> Line:
                 "frames": [first, end],
                 "prompt": cue.prompt,
                 "cut": cue.cut,
+                **({} if cue.seed is None else {"seed": cue.seed}),
                 **{
                     many: [kept_pin(pin, base) for pin in own if pin.kind == kind]
                     for kind, many in KINDS
@@ -168,7 +170,9 @@ def asking(manifest: Line, base: Path, options: Options, film: str) -> tuple[Sto
         first, end = shot["frames"]
         own = _relative_pins(shot, base, film)
         seconds = float((end - first) / fps)
-        shots.append(Shot(shot["prompt"], seconds, (*own["images"], *own["videos"]), shot["cut"]))
+        pins = (*own["images"], *own["videos"])
+        seed = read_seed(shot["seed"]) if "seed" in shot else None
+        shots.append(Shot(shot["prompt"], seconds, pins, shot["cut"], seed=seed))
     said = {name: value for name, value in options.items() if name not in ("model", "settings")}
     return Storyboard(tuple(shots)), cast(Options, {**wanted, **said})
 

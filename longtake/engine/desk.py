@@ -7,12 +7,13 @@ from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from longtake.clip import Clip, ClipRequest
+from longtake.clip import Clip, ClipRequest, NoiseSource
 from longtake.controls import Controls
+from longtake.engine.chance import noise_of
 from longtake.engine.executors import Result, Task
 from longtake.engine.job import Call, Given, Job, Keys, Piece, Sourced
 from longtake.engine.redo import View
-from longtake.engine.repair import TRIES, Attempt, Critic, noise_of, settled
+from longtake.engine.repair import TRIES, Attempt, Critic, settled
 from longtake.engine.scoring import Verdict
 from longtake.engine.store import Store
 from longtake.errors import FitError, MachineError
@@ -114,7 +115,7 @@ class Desk:
                 self.clips(call.stage, order.observed, call.view) if order.observed else None
             ),
             controls=self._controls(order),
-            noise=noise_of(job, order.key),
+            noise=self._noise(order),
             frame=job.shape(call.stage),
             interval=job.interval,
         )
@@ -125,6 +126,9 @@ class Desk:
             request = dataclasses.replace(request, start=start, strength=job.strength)
         part = job.system.stages[call.stage].model(step.role)
         return Task(call.number, call.stage, step.role, part, request)
+
+    def _noise(self, order: Order) -> NoiseSource:
+        return noise_of(self.job, order.key, (*order.observed, *order.call.step.targets))
 
     def keep(self, order: Order, result: Result) -> tuple[Order, str]:
         """Journals and stores a finished call's clip before anything else hears of it; its order, and "".
@@ -284,7 +288,7 @@ class Desk:
             "role": call.step.role,
             "targets": call.step.targets,
             "observed": self._keys.read(call.stage, order.observed, call.view),
-            "seed": noise_of(self.job, order.key).seed,
+            "seed": self._noise(order).seed,
             "prompts": [controls.cues[place].prompt for place in sorted(said)],
         }
         if call.view is not None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from longtake.clip import Clip
 from longtake.controls import Controls, Cue
+from longtake.engine.chance import seeds_told
 from longtake.engine.clock import FilmClock
 from longtake.engine.conditioning import Remembering
 from longtake.engine.redo import Layer, Layers, Redo, View
@@ -426,7 +427,7 @@ class Keys:
             "observed": fingerprint(self.read(stage, observed, call.view)),
             "targets": " ".join(map(str, step.targets)),
             "controls": job.controls.digest(at),
-            "seed": str(job.seed),
+            "seed": seeds_told(job, at),
             "frame": f"{'x'.join(map(str, job.shape(stage)))} every {job.interval:.9g} s",
             "machine": job.machine,
         }

@@ -13,30 +13,16 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from functools import lru_cache, partial
 
-from longtake.clip import Clip, ClipRequest, Noise
+from longtake.clip import Clip, ClipRequest
 from longtake.controls import Controls
 from longtake.engine.job import REACH, Job
 from longtake.engine.scoring import Changes, Verdict, scored
 from longtake.engine.store import Store
-from longtake.keys import StepKey, fingerprint
+from longtake.keys import StepKey
 
 MODES = ("off", "report", "repair")
 TRIES = 3  # more rolls of a step whose clip is outside its limits
 HISTORY = 32  # clips by whose changes one is judged: those nearest in time among all behind it
-
-
-def noise_of(job: Job, key: StepKey) -> Noise:
-    """Where a step's chance comes from: the film's seed, for a take or a later attempt one derived from it.
-
-    All steps of a take share one seed, as those of the film do: noise belongs to an index.
-    """
-    if key.attempt:
-        derived = fingerprint([job.seed, key.first.key, key.attempt])
-    elif "take" in key.parts:
-        derived = fingerprint([job.seed, "take", key.parts["take"]])
-    else:
-        return Noise(job.seed)
-    return Noise(int(derived[:15], 16))
 
 
 def settled(job: Job, store: Store) -> dict[str, int]:

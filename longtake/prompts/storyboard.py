@@ -18,7 +18,7 @@ from longtake.controls import Pin, Shot, Storyboard
 from longtake.errors import InputError, nearest
 
 FILM_KEYS = ("fps", "seed", "shot", "size")
-SHOT_KEYS = ("cut", "images", "prompt", "seconds", "videos")
+SHOT_KEYS = ("cut", "images", "prompt", "seconds", "seed", "videos")
 SIZES = range(16, 4097)  # width and height of a film
 SEEDS = range(2**63)
 LONGEST = 1e7  # seconds
@@ -72,7 +72,7 @@ def parse_storyboard(text: str, *, name: str = "storyboard", folder: Path = Path
             _shot(shot, f"{name}, shot {n}", folder, math.inf if n == len(shots) else LONGEST)
             for n, shot in enumerate(shots, 1)
         ),
-        seed=None if "seed" not in table else _seed(table["seed"], name),
+        seed=_seed(table, name),
         fps=None if "fps" not in table else _number(table["fps"], f"{name}, fps", *_RATES),
         size=None if "size" not in table else read_size(table["size"], f"{name}, size"),
     )
@@ -111,6 +111,8 @@ def storyboard_text(storyboard: Storyboard, folder: Path = Path()) -> str:
                 texts = [_quoted(f"{p.at}={_relative(p, folder, n)}") for p in pins]
                 lines.append(f"{key} = [{', '.join(texts)}]")
         lines.append(f"cut = {'true' if shot.cut else 'false'}")
+        if shot.seed is not None:
+            lines.append(f"seed = {shot.seed}")
     return "\n".join([*lines, ""]).lstrip("\n")
 
 
@@ -167,7 +169,7 @@ def _shot(table: Mapping[str, Any], where: str, folder: Path, longest: float) ->
         if not isinstance(pin.at, str) and pin.at >= seconds:
             what = f"{pin.kind} at {pin.at:g} s of a shot of {seconds:g} s"
             raise InputError(what, where, f"end={Path(pin.path).name}")
-    return Shot(prompt, seconds, tuple(pins), cut)
+    return Shot(prompt, seconds, tuple(pins), cut, seed=_seed(table, where))
 
 
 def _pin(text: str, kind: str, where: str, folder: Path) -> Pin:
@@ -199,8 +201,9 @@ def _number(value: Any, where: str, least: float, most: float) -> float:
     return value
 
 
-def _seed(value: Any, name: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value not in SEEDS:
+def _seed(table: Mapping[str, Any], name: str) -> int | None:
+    value = table.get("seed")
+    if value is not None and (type(value) is not int or value not in SEEDS):
         raise InputError(f"seed {value} is not a whole number of at most 63 bits", name, "seed = 7")
     return value
 

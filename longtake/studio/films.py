@@ -318,15 +318,9 @@ def json_of(text: str, folder: Path) -> Line:
             path = Path(pin.path).relative_to(folder.resolve()).as_posix()
             at = pin.at if isinstance(pin.at, str) else f"{pin.at:g}"
             pins[pin.kind].append(f"{at}={path}")
-        shots.append(
-            {
-                "prompt": shot.prompt,
-                "seconds": shot.seconds,
-                "cut": shot.cut,
-                "images": pins["image"],
-                "videos": pins["video"],
-            }
-        )
+        told = {"prompt": shot.prompt, "seconds": shot.seconds, "cut": shot.cut}
+        own = {} if shot.seed is None else {"seed": shot.seed}
+        shots.append({**told, **own, "images": pins["image"], "videos": pins["video"]})
     return {**{k: v for k, v in whole.items() if v is not None}, "shot": shots}
 
 

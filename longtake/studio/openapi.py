@@ -193,6 +193,7 @@ _SHOT = _object(
     prompt=_TEXT,
     seconds={"type": "number", "exclusiveMinimum": 0},
     cut={"type": "boolean", "description": "true: a new take; false: it flows on"},
+    seed={"type": "integer", "minimum": 0, "description": "of its own; the film's without it"},
     images=_PINS,
     videos=_PINS,
 )

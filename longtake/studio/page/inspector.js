@@ -30,6 +30,8 @@ export function showShot(board, n, on) {
   const shot = board.shots[n], start = board.starts[n];
   const prompt = h("textarea", { id: "prompt", rows: 5, value: shot.prompt, onchange: (event) => on.set(n, { prompt: event.target.value }) });
   const seconds = h("input", { type: "number", min: "0.1", step: "any", value: shot.seconds, onchange: (event) => Number(event.target.value) > 0 && on.stretch(n, Number(event.target.value)) });
+  const seed = h("input", { type: "number", min: "0", step: "1", placeholder: "the film's", value: shot.seed ?? "", onchange: (event) => on.set(n, { seed: event.target.value === "" ? undefined : Math.abs(Math.round(Number(event.target.value))) }) });
+  const roll = h("button", { type: "button", title: "Another seed for this shot: it is made again, the others stay", onclick: () => on.set(n, { seed: Math.floor(Math.random() * 1e9) }) }, "Roll again");
   const cut = h("select", { disabled: n === 0, onchange: (event) => on.set(n, { cut: event.target.value === "cut" }) },
     h("option", { value: "flow", selected: !shot.cut }, "flows on from the shot before"),
     h("option", { value: "cut", selected: shot.cut }, "begins with a cut"));
@@ -39,6 +41,7 @@ export function showShot(board, n, on) {
     h("h2", {}, `Shot ${n + 1} `, h("small", {}, `${clock(start)} to ${clock(start + shot.seconds)}`)),
     h("label", {}, "Prompt ", prompt),
     h("div", { class: "row" }, h("label", {}, "Seconds ", seconds), h("label", { class: "wide" }, "Joins ", cut)),
+    h("div", { class: "row" }, h("label", {}, "Seed ", seed), roll),
     h("fieldset", {}, h("legend", {}, "Pinned pictures and videos"),
       pins.length ? h("ul", { class: "pins" }, ...pins) : h("p", { class: "quiet" }, "None. Drop a file on the shot, or choose one:"), file),
     h("div", { class: "row" }, h("button", { type: "button", onclick: () => on.remove(n), disabled: board.shots.length === 1 }, "Delete shot")));
