@@ -291,3 +291,43 @@ def test_a_film_of_54000_frames_keeps_the_page_quick(page: Any, tmp_path: Path) 
         costs = {what: cost(act) for what, act in acts.items()}
         assert max(costs.values()) < 100, costs
         assert cost(lambda: saved(page)) < 100  # the plan of the longer film has come
+
+
+def test_a_draft_is_approved_made_and_a_stretch_of_it_made_again(page: Any, tmp_path: Path) -> None:
+    with Server(tmp_path / "films") as server:
+        name = server.client.post("/v1/videos", json=board(6, 6)).json()["id"]
+        page.goto(f"{server.address}#{name}")
+        saved(page)
+        page.click("#draft")
+        expect(page.locator("#status")).to_have_text("A draft: the film keeps its keyframes")
+        until(page, "document.querySelector('#video').readyState >= 1")
+        expect(page.locator("#export")).to_have_attribute("aria-disabled", "")
+        page.check("#approved")
+        expect(shot(page, 1)).to_contain_text("1 ✓")
+        page.click("#make")
+        expect(page.locator("#status")).to_have_text("Finished")
+        done = [line for _, line in events(server.client, name) if line["event"] == "done"][-1]
+        assert done["reused"] > 0 and done["out"] == "film.mp4"
+        page.click("#scores summary")
+        expect(page.locator("#scores-legend li").first).to_contain_text("at most")
+        until(page, "document.querySelector('#video').readyState >= 1")
+        page.click("#explain")
+        page.fill("#redo-from", "2")
+        page.fill("#redo-to", "4")
+        page.fill("#redo-takes", "2")
+        page.click("#redo")
+        expect(page.locator("#status")).not_to_have_text("Finished")
+        expect(page.locator("#status")).to_have_text("Finished")
+        until(page, "document.querySelector('#video').readyState >= 1")
+        page.click("#explain")
+        page.click("#show-takes")
+        expect(page.locator("#takes li")).to_have_count(3)
+        until(page, "[...document.querySelectorAll('#takes video')].every(v => v.readyState >= 2)")
+        page.locator("#takes button").first.click()
+        expect(page.locator("#takes-dialog")).to_be_hidden()
+        expect(page.locator("#status")).to_have_text("Finished")
+        # another seed for the second shot: it is made again, and what is approved stays so
+        shot(page, 2).click()
+        page.get_by_role("button", name="Roll again").click()
+        expect(page.locator("#forecast")).to_contain_text("would run")
+        expect(shot(page, 1)).to_contain_text("1 ✓")

@@ -37,6 +37,7 @@ def plan_lines(job: Job, store: Store) -> Iterator[Line]:
             "role": call.step.role,
             "wave": wave,
             "cached": cached,
+            "key": key.key,
             "why": "cached" if cached else _why(key, record),
             **({} if call.view is None else {"take": call.view.take}),
         }
@@ -71,10 +72,15 @@ def _why(key: StepKey, record: Line | None) -> str:
     return ", ".join(changed) if changed else "missing"
 
 
-def explain(store: Store, step: int) -> Line:
-    """What a recorded step's clip was made of; InputError if the journal does not know the step."""
+def explain(store: Store, step: int, key: str = "") -> Line:
+    """What a recorded step's clip was made of; InputError if the journal does not know the step.
+
+    key: of one of the clips that steps of this number made; without it, the last.
+    """
     records = list(store.records())
     own = [line for line in records if line["step"] == step]
+    places = [n for n, line in enumerate(own) if line["key"] == key]
+    own = own[: places[-1] + 1] if places else own if not key else []
     if not own:
         known = [line["step"] for line in records]
         hint = f"a step from 0 to {max(known)}" if known else "a run with finished steps"

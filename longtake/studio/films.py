@@ -4,7 +4,8 @@ FOLDER/jobs.jsonl              the journal
 FOLDER/USER/VIDEO/
     film.json                  what was asked: model, scheme, repair, settings, title
     board/storyboard.toml      the shots, and beside it the pictures and videos that they pin
-    film.mp4, film.part.mp4    the film; while it grows, its part
+    film.mp4, film.part.mp4    the film; while it grows, its part; likewise film.draft.mp4
+    takes/                     a stretch that was made again, as each take of it looks
     film.run/                  finished steps
     events.jsonl               the engine's event lines, and those of the queue
     pictures/                  one small picture a step
@@ -46,6 +47,7 @@ Line = dict[str, Any]
 ID = re.compile(r"video_[0-9a-f]{24}")
 MEDIA_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 ASKED = ("model", "scheme", "repair", "settings")
+CHANGES = (*ASKED, "title", "approved")
 BRIEF = ("prompt", "seconds", "frames", "fps", "size", "seed", "storyboard", "title", "start")
 
 
@@ -68,9 +70,14 @@ class Film:
         return self.folder / "film.mp4"
 
     @property
-    def part(self) -> Path:
-        """The film while it grows."""
-        return self.folder / "film.part.mp4"
+    def draft(self) -> Path:
+        """The finished draft."""
+        return self.folder / "film.draft.mp4"
+
+    @property
+    def takes(self) -> Path:
+        """How the takes look of the stretch that was last made again."""
+        return self.folder / "takes"
 
     @property
     def run(self) -> Path:
@@ -159,12 +166,20 @@ class Shelf:
         return job
 
     def choose(self, film: Film, fields: Mapping[str, Any]) -> None:
-        """Changes model, scheme, repair, settings or title of a film."""
-        _check_keys(fields, (*ASKED, "title"), "the request")
+        """Changes model, scheme, repair, settings or title of a film, or which of its shots are approved."""
+        _check_keys(fields, CHANGES, "the request")
+        if "approved" in fields:
+            fields = {**fields, "approved": approvals(film, fields["approved"])}
         asked = {**film.asked(), **fields}
         chosen = {**asked, **self.choices({name: asked[name] for name in ASKED if name in asked})}
         chosen["summary"] = summary(self.check(film, film.text(), chosen))
         film.ask(chosen)
+
+    def keep_draft(self, film: Film) -> None:
+        """From now on the film has a draft, whose keyframes it keeps; InputError where it cannot have one."""
+        asked = film.asked()
+        self.check(film, film.text(), asked, draft=True)
+        film.ask({**asked, "drafted": True})
 
     def choices(self, asked: Mapping[str, Any]) -> Line:
         """Model, scheme, repair and settings, checked; no file can be named by any of them."""
@@ -183,8 +198,8 @@ class Shelf:
         repair = read_repair(asked.get("repair") or "report")
         return {"model": model, "scheme": scheme, "repair": repair, "settings": settings}
 
-    def options(self, asked: Mapping[str, Any]) -> Options:
-        """What `job_of` is told besides the storyboard."""
+    def options(self, asked: Mapping[str, Any], draft: bool = False) -> Options:
+        """What `job_of` is told besides the storyboard; a film that had a draft keeps its keyframes."""
         found = Options(model=self._model(asked), repair=asked["repair"])
         if asked["scheme"]:
             found["scheme"] = asked["scheme"]
@@ -192,6 +207,10 @@ class Shelf:
             found["settings"] = asked["settings"]
         if self.device:
             found["device"] = self.device
+        if draft:
+            found["draft"] = True
+        elif asked.get("drafted"):
+            found["from_draft"] = True
         return found
 
     def _model(self, asked: Mapping[str, Any]) -> str:
@@ -200,7 +219,7 @@ class Shelf:
             raise InputError(f"no model '{name}' here", "model", nearest(str(name), self.models))
         return self.models[name]
 
-    def check(self, film: Film, text: str, asked: Mapping[str, Any]) -> Job:
+    def check(self, film: Film, text: str, asked: Mapping[str, Any], draft: bool = False) -> Job:
         """The job that a storyboard asks for; InputError where it cannot be made or is too much."""
         board = parse_storyboard(text, folder=film.board)
         limits = self.limits
@@ -208,7 +227,7 @@ class Shelf:
             raise InputError(f"{len(board.shots)} shots", "storyboard", f"at most {limits.shots}")
         if any(math.isinf(shot.seconds) for shot in board.shots):
             raise InputError("a film in the studio has an end", "seconds", "seconds = 3600")
-        job = job_of(board, self.options(asked))
+        job = job_of(board, self.options(asked, draft))
         frames = job.frames or 0
         if frames > limits.frames:
             raise InputError(f"a film of {frames} frames", "seconds", f"at most {limits.frames}")
@@ -283,6 +302,22 @@ def summary(job: Job) -> Line:
         "shots": len(job.cues),
         "prompt": job.cues[0].prompt[:1000] if job.cues else "",
     }
+
+
+def approvals(film: Film, shots: Any) -> list[str]:
+    """Marks of shots by number, from 1 on: one that is changed afterwards has another mark."""
+    known = marks(film)
+    whole = isinstance(shots, list) and all(type(n) is int and 0 < n <= len(known) for n in shots)
+    if not whole:
+        what = "approved is no list of shots' numbers"
+        raise InputError(what, "approved", f"[1], up to {len(known)}")
+    return sorted({known[n - 1] for n in shots})
+
+
+def marks(film: Film) -> list[str]:
+    """Of every shot, one for its state."""
+    shots = json_of(film.text(), film.board)["shot"]
+    return [digest(json.dumps([n, shot], sort_keys=True)) for n, shot in enumerate(shots)]
 
 
 def digest(text: str) -> str:

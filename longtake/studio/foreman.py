@@ -9,7 +9,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from longtake.studio.films import Film, Shelf, digest
@@ -27,6 +28,7 @@ class Record:
     """How a film stands. status: draft, queued, in_progress, paused, completed, failed or cancelled.
 
     Times are seconds since 1970. made: the storyboard that was last made or is being made, as `digest`.
+    draft: whether that is a draft. redo: what is asked of a stretch that is made again.
     """
 
     id: str
@@ -36,6 +38,8 @@ class Record:
     completed: float | None = None
     error: str = ""
     made: str = ""
+    draft: bool = False
+    redo: Line = dataclasses.field(default_factory=dict)
     steps: int = 0
     all_steps: int = 0
     frames: int = 0
@@ -45,7 +49,7 @@ class Record:
 
     def line(self) -> Line:
         """As the journal keeps it."""
-        fields = ("id", "owner", "status", "created", "completed", "error", "made")
+        fields = ("id", "owner", "status", "created", "completed", "error", "made", "draft", "redo")
         return {name: getattr(self, name) for name in fields}
 
     @property
@@ -134,10 +138,13 @@ class Foreman:
         self.journal.write(record.line())
         return record
 
-    def submit(self, record: Record) -> None:
-        """Puts a film at the end of the queue, unless it is in it."""
+    def submit(
+        self, record: Record, *, draft: bool = False, redo: Mapping[str, Any] | None = None
+    ) -> None:
+        """Puts a film, its draft or a stretch of it at the end of the queue, unless it is in it."""
         if record.status in OPEN:
             return
+        record.draft, record.redo = draft, dict(redo or {})
         record.error, record.completed = "", None
         self.queue.append(record.id)
         self._set(record, "queued")
@@ -217,14 +224,15 @@ class Foreman:
         except OSError as error:
             record.error = f"the film's folder cannot be read: {error.strerror}"
             return "failed"
-        record.made = digest(text + json.dumps(self.shelf.options(asked), sort_keys=True))
+        options = self.shelf.options(asked, record.draft)
+        record.made = digest(text + json.dumps(options, sort_keys=True))
         record.began = 0.0
         self._set(record, "in_progress")
         self._task += 1
         task = {
             "task": self._task,
             "folder": str(film.folder),
-            "options": self.shelf.options(asked),
+            "options": {**options, **record.redo},
             "executor": self.executor,
         }
         for _ in range(CRASHES):
@@ -255,7 +263,7 @@ class Foreman:
                     record.error, status = line["error"], "failed"
                     continue
                 if kind == "done":
-                    status, line["out"] = "completed", self.film(record).out.name
+                    status, line["out"] = "completed", Path(line["out"]).name
                 self.tell(record, line)
         except (OSError, ValueError):
             pass

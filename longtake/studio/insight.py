@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any, cast
 
+from longtake.brief import Options, job_of
+from longtake.brief.notes import remembered
+from longtake.brief.redo import check_redo, read_redone
 from longtake.cli.figures import expected
 from longtake.engine.job import Job
+from longtake.engine.manifest import manifest_path, read_manifest
 from longtake.engine.store import Folder
 from longtake.engine.why import explain, plan_lines
 from longtake.errors import InputError
 from longtake.studio.films import Film, Shelf, digest
+from longtake.studio.limits import TAKES
 from longtake.studio.worker import picture_name
 
 Line = dict[str, Any]
@@ -30,36 +37,65 @@ class Insight:
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._lock = threading.Lock()
 
-    def job(self, film: Film, text: str | None = None) -> Job:
-        """What a film's storyboard, or another one for it, asks for."""
+    def redo(self, film: Film, asked: Mapping[str, Any]) -> Line:
+        """What the engine is asked to make a stretch again; InputError for one that cannot be, or a take."""
+        unknown = next((name for name in asked if name not in ("seconds", "takes", "take")), None)
+        if unknown is not None:
+            raise InputError(f"unknown key '{unknown}'", "the request", "seconds, takes, take")
+        span = asked.get("seconds")
+        pair = isinstance(span, list) and len(span) == 2
+        if not pair or not all(type(at) in (int, float) and 0 <= at < 1e7 for at in span):
+            raise InputError("no stretch to make again", "seconds", "[2.0, 4.5]")
+        found: Line = {"redo": "-".join(f"{Decimal(repr(at)):f}" for at in span)}
+        for name in ("takes", "take"):
+            if name in asked:
+                if type(asked[name]) is not int or not 0 <= asked[name] <= TAKES:
+                    raise InputError(f"{name} is no number up to {TAKES}", name, "3")
+                found[name] = asked[name]
+        brief, own = str(film.storyboard), self._shelf.options(film.asked())
+        options = remembered(brief, cast(Options, {**own, **found}), film.out)
+        job = job_of(brief, options)
+        check_redo(job, Folder(film.run), options, "this film")
+        return found
+
+    def job(
+        self, film: Film, text: str | None = None, *, draft: bool = False, redone: bool = False
+    ) -> Job:
+        """What a film's storyboard, or another one for it, asks for, or its draft.
+
+        redone: with the stretches that were made again, if the film that stands there has any.
+        """
         asked = film.asked()
         text = film.text() if text is None else text
-        options = json.dumps(self._shelf.options(asked), sort_keys=True)
+        options = json.dumps(self._shelf.options(asked, draft), sort_keys=True)
         media = [(file.name, file.stat().st_mtime_ns) for file in film.files()]
-        name = digest(f"{film.id} {options} {media} {text}")
+        known = os.path.getmtime(manifest_path(film.out)) if redone and film.out.is_file() else 0
+        name = digest(f"{film.id} {options} {media} {known} {text}")
         with self._lock:
             job = self._jobs.get(name)
         if job is None:
-            job = self._shelf.check(film, text, asked)
+            job = self._shelf.check(film, text, asked, draft)
+            if known:
+                job = _as_redone(film, job)
             with self._lock:
                 self._jobs[name] = job
                 while len(self._jobs) > _KEPT:
                     self._jobs.popitem(last=False)
         return job
 
-    def plan(self, film: Film, text: str | None = None) -> Line:
+    def plan(self, film: Film, text: str | None = None, draft: bool = False) -> Line:
         """The steps that would run now and why, in film frames, with what earlier runs know of them.
 
-        text: a storyboard that has not been saved.
+        text: a storyboard that has not been saved. draft: those of the film's draft.
         """
-        job = self.job(film, text)
+        job = self.job(film, text, draft=draft)
         store = Folder(film.run)
         records = list(store.records())
-        last = {line["step"]: line for line in records}
+        known = {line["key"]: line for line in records}
         pictures = {p.name for p in film.pictures.iterdir()} if film.pictures.is_dir() else set()
         steps, waves, where = [], 0, Places(job)
         for line, call in zip(plan_lines(job, store), job.calls, strict=False):
-            record = last.get(line["step"], {})
+            record = known.get(line["key"], {})
             step = {
                 "step": line["step"],
                 "wave": line["wave"],
@@ -71,7 +107,7 @@ class Insight:
                 "why": line["why"],
             }
             if line["cached"] and record:
-                step["score"] = max(record.get("scores", {}).values(), default=None)
+                step["scores"] = record.get("scores", {})
                 step["fault"] = record.get("faults", "")
                 name = picture_name(record["key"])
                 step["picture"] = name if name in pictures else None
@@ -97,7 +133,7 @@ class Insight:
 
     def frame(self, film: Film, number: int) -> Line:
         """What film frame `number` was made of; InputError for one that the film does not have."""
-        job = self.job(film)
+        job = self.job(film, redone=True)
         frames = job.frames or 0
         if not 0 <= number < frames:
             raise InputError(f"no frame {number}", "frames", f"0 to {frames - 1}")
@@ -118,12 +154,13 @@ class Insight:
             given, offset = job.given_indices[index]
             return {**found, "given": {"frame": given.frame, "frames": given.frames, "at": offset}}
         last = len(job.system.stages) - 1
-        calls = (c for c in job.calls if c.stage == last and index in c.step.targets)
-        call = next(calls)
+        # a stretch that was made again lies above what was there before
+        *_, call = (c for c in job.calls if c.stage == last and index in c.step.targets)
         found["step"], found["frames"] = call.number, where.spans(call.step.targets)
         store = Folder(film.run)
+        keys = {line["step"]: line["key"] for line in plan_lines(job, store) if "step" in line}
         try:
-            told = explain(store, call.number)
+            told = explain(store, call.number, keys[call.number])
         except InputError:
             return {**found, "made": None}
         made = {
@@ -144,6 +181,11 @@ class Insight:
             "picture": picture_name(told["key"]),
         }
         return {**found, "made": made}
+
+
+def _as_redone(film: Film, job: Job) -> Job:
+    told = read_manifest(film.out)["asked"].get("redone", [])
+    return dataclasses.replace(job, redone=read_redone(told, job.frames)) if told else job
 
 
 class Places:

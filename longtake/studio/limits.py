@@ -26,4 +26,5 @@ class Limits:
     connections: int = 1000  # of all users
 
 
+TAKES = 9  # of a stretch that is made again, asked for at once
 LIMITS = Limits()

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from longtake import __version__
+from longtake.studio.limits import TAKES
 
 Line = dict[str, Any]
 _TEXT: Line = {"type": "string"}
@@ -32,6 +33,7 @@ class Entry:
     query: tuple[tuple[str, Line], ...] = ()
     headers: tuple[tuple[str, Line], ...] = ()
     status: int = 200
+    needed: bool = True
     errors: tuple[int, ...] = ()
 
 
@@ -66,7 +68,35 @@ ENTRIES = (
     Entry("GET", _V, "video", "How a film stands", answer="Video"),
     Entry("PATCH", _V, "change", "Other choices for a film", "VideoChange", "Video"),
     Entry("DELETE", _V, "delete", "Stop a film and delete all of it", answer="Deleted"),
-    Entry("POST", f"{_V}/start", "start", "Make it, or go on", answer="Video", errors=(409, 429)),
+    Entry(
+        "POST",
+        f"{_V}/start",
+        "start",
+        "Make it or its draft, or go on",
+        "Start",
+        "Video",
+        needed=False,
+        errors=(409, 429),
+    ),
+    Entry(
+        "POST",
+        f"{_V}/redo",
+        "redo",
+        "Make a stretch of it again, or show another take",
+        "Redo",
+        "Video",
+        errors=(409, 429),
+    ),
+    Entry("GET", f"{_V}/takes", "takes", "The takes of the last such stretch", answer="Any"),
+    Entry(
+        "GET",
+        _V + "/takes/{take}",
+        "take",
+        "How a take looks",
+        kinds=((), ("video/mp4",)),
+        headers=(("Range", _TEXT),),
+        errors=(416,),
+    ),
     Entry("POST", f"{_V}/pause", "pause", "Stop it for a while", answer="Video", errors=(409,)),
     Entry("POST", f"{_V}/cancel", "cancel", "Stop it", answer="Video", errors=(409,)),
     Entry(
@@ -162,6 +192,7 @@ ENTRIES = (
 _PARAMETERS: Mapping[str, Line] = {
     "id": {"type": "string", "pattern": "^video_[0-9a-f]{24}$"},
     "number": {"type": "integer", "minimum": 0},
+    "take": {"type": "integer", "minimum": 0, "maximum": TAKES},
     "name": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"},
 }
 
@@ -225,6 +256,13 @@ SCHEMAS: Mapping[str, Line] = {
         steps={"type": "array", "items": {"type": "object"}},
     ),
     "Session": _object(closed=False, object=_TEXT, user=_or_null(_TEXT), token_needed=_FLAG),
+    "Redo": _object(
+        ("seconds",),
+        seconds={"type": "array", "items": _NUMBER, "minItems": 2, "maxItems": 2},
+        takes={"type": "integer", "minimum": 1, "maximum": TAKES},
+        take={"type": "integer", "minimum": 0, "maximum": TAKES},
+    ),
+    "Start": _object(draft=_FLAG),
     "SignIn": _object(("token",), token=_TEXT),
     "Storyboard": _BOARD_SHAPE,
     "Video": _object(
@@ -252,7 +290,10 @@ SCHEMAS: Mapping[str, Line] = {
         completed_at=_or_null(_WHOLE),
         error=_or_null({"type": "object"}),
     ),
-    "VideoChange": _object(**_CHOICES),
+    "VideoChange": _object(
+        **_CHOICES,
+        approved={"type": "array", "items": {"type": "integer", "minimum": 1}},
+    ),
     "VideoRequest": _object(
         **_CHOICES,
         prompt={"type": "string", "maxLength": 32_000},
@@ -292,7 +333,7 @@ def _operation(entry: Entry) -> Line:
     operation: Line = {"operationId": name, "summary": entry.summary, "parameters": told}
     if entry.body:
         operation["requestBody"] = {
-            "required": True,
+            "required": entry.needed,
             "content": {kind: {"schema": _body(entry.body, kind)} for kind in entry.kinds[0]},
         }
     answer: Line = {"description": "as asked"}

@@ -18,11 +18,12 @@ from longtake import recipes
 from longtake.errors import InputError
 from longtake.schemes import SCHEMES
 from longtake.studio.bodies import board_of, kind_of, object_of, text_of
-from longtake.studio.films import Film, Shelf, digest, json_of
+from longtake.studio.films import Film, Shelf, digest, json_of, marks
 from longtake.studio.foreman import OPEN, Foreman, Record
 from longtake.studio.gate import COOKIE, OWNER, Users
 from longtake.studio.insight import Insight
 from longtake.studio.sending import event_lines, line_start, ranged, read_file
+from longtake.video.files import part_of
 
 Line = dict[str, Any]
 T = TypeVar("T")
@@ -151,13 +152,39 @@ class Paths:
         return JSONResponse({"id": record.id, "object": "video.deleted", "deleted": True})
 
     async def start(self, request: Request) -> Response:
-        """Puts a film into the queue: for the first time, after an edit, or to go on after a pause."""
-        record = self._record(request)
-        if record.status == "in_progress":
-            raise HTTPException(409, "this film is being made; try to pause it first")
-        self._check_queue(record.owner)
-        self.foreman.submit(record)
+        """Puts a film, or its draft, into the queue: for the first time, after an edit, or after a pause."""
+        record = self._idle(request)
+        draft = (await object_of(request)).get("draft", False) if await request.body() else False
+        if not isinstance(draft, bool):
+            raise HTTPException(400, "draft is true or false; try true")
+        if draft:
+            await run_in_threadpool(self.shelf.keep_draft, self.foreman.film(record))
+        self.foreman.submit(record, draft=draft)
         return JSONResponse(self._video(record))
+
+    async def redo(self, request: Request) -> Response:
+        """Makes a stretch of a finished film again, both its ends pinned, or shows another take of it."""
+        record, asked = self._idle(request), await object_of(request)
+        now = self._video(record)
+        if record.status != "completed" or now["edited"] or now["draft"]:
+            raise HTTPException(409, "only a finished film can be redone; try start")
+        redo = await self._planned(self.insight.redo, self.foreman.film(record), asked)
+        self.foreman.submit(record, redo=redo)
+        return JSONResponse(self._video(record))
+
+    async def takes(self, request: Request) -> Response:
+        """How the takes look of the stretch that was last made again: 0 is what was there before."""
+        film = self.foreman.film(self._record(request))
+        told = json.loads(await read_file(film.takes / "takes.json", "take"))
+        return JSONResponse({"object": "takes", **told})
+
+    async def take(self, request: Request) -> Response:
+        """A take of that stretch with what lies around it, as a small film."""
+        record, number = self._record(request), request.path_params["take"]
+        if not (number.isascii() and number.isdecimal()) or len(number) > 2:
+            raise HTTPException(404, f"no take {number[:20]!a}; try 0")
+        place = self.foreman.film(record).takes / f"{int(number)}.mp4"
+        return await ranged(request, place, False, f"{record.id}-{number}.mp4")
 
     async def pause(self, request: Request) -> Response:
         """Stops a film; `start` goes on where it stopped."""
@@ -178,10 +205,8 @@ class Paths:
     async def content(self, request: Request) -> Response:
         """The film, or as much of it as there is: fragmented MP4 that plays while it grows."""
         record = self._record(request)
-        film = self.foreman.film(record)
-        grows = record.status == "in_progress"
-        place = film.part if grows or not film.out.is_file() else film.out
-        return await ranged(request, place, grows or place == film.part, f"{record.id}.mp4")
+        place, grows = self._shown(record)
+        return await ranged(request, place, grows, f"{record.id}.mp4")
 
     async def manifest(self, request: Request) -> Response:
         """The manifest of a finished film: hashes, models, seeds."""
@@ -256,10 +281,12 @@ class Paths:
         return JSONResponse(await run_in_threadpool(json_of, text, film.board), headers=headers)
 
     async def plan(self, request: Request) -> Response:
-        """What would run now and why; POST: if this storyboard were saved."""
-        film = self.foreman.film(self._record(request))
+        """What would run now, or runs, and why; POST: if this storyboard were saved."""
+        record = self._record(request)
         text = await board_of(request) if request.method == "POST" else None
-        return JSONResponse(await self._planned(self.insight.plan, film, text))
+        draft = text is None and record.draft and record.status in OPEN
+        film = self.foreman.film(record)
+        return JSONResponse(await self._planned(self.insight.plan, film, text, draft))
 
     async def frame(self, request: Request) -> Response:
         """What a film frame was made of."""
@@ -352,6 +379,25 @@ class Paths:
             raise HTTPException(404, "no such video; try one of GET /v1/videos")
         return record
 
+    def _idle(self, request: Request) -> Record:
+        """The film a path names, which is not being made and may be put into the queue."""
+        record = self._record(request)
+        if record.status == "in_progress":
+            raise HTTPException(409, "this film is being made; try to pause it first")
+        self._check_queue(record.owner)
+        return record
+
+    def _shown(self, record: Record) -> tuple[Path, bool]:
+        """The file that a film is seen by, and whether it still grows."""
+        film = self.foreman.film(record)
+        out = film.draft if record.draft else film.out
+        if record.status != "in_progress" and out.is_file():
+            return out, False
+        part = part_of(out)
+        if record.status != "in_progress" and not part.is_file() and film.draft.is_file():
+            return film.draft, False
+        return part, True
+
     def _check_queue(self, owner: str) -> None:
         waiting = sum(record.status in OPEN for record in self.foreman.of(owner))
         if waiting >= self.shelf.limits.queued:
@@ -365,10 +411,10 @@ class Paths:
         except OSError:
             raise HTTPException(404, "this film's folder is gone; try to delete it") from None
         short = asked["summary"]
-        grows = record.status == "in_progress" or not film.out.is_file()
-        place = film.part if grows else film.out
+        place, grows = self._shown(record)
         size = place.stat().st_size if place.is_file() else 0
-        now = json.dumps(self.shelf.options(asked), sort_keys=True)
+        now = json.dumps(self.shelf.options(asked, record.draft), sort_keys=True)
+        approved = set(asked.get("approved", ()))
         queue = self.foreman.queue
         return {
             "id": record.id,
@@ -395,6 +441,9 @@ class Paths:
             "steps": {"done": record.steps, "all": record.all_steps},
             "running_seconds": record.running,
             "film": {"bytes": size, "grows": grows} if size else None,
+            "draft": record.draft,
+            "approved": [n for n, mark in enumerate(marks(film), 1) if mark in approved],
+            "takes": (film.takes / "takes.json").is_file(),
         }
 
 

@@ -7,9 +7,11 @@ once, in the middle of a step if need be, for finished steps are safe in the run
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import queue
+import shutil
 import signal
 import sys
 import threading
@@ -20,10 +22,11 @@ from typing import IO, Any
 from longtake.clip import Clip
 from longtake.engine.events import Failed
 from longtake.engine.job import Call, Job
-from longtake.engine.store import Folder
+from longtake.engine.store import Folder, Store
 from longtake.errors import LongtakeError, MachineError
 
 Line = dict[str, Any]
+BESIDE = 1.0  # seconds of film on either side of a stretch by which its takes are seen
 PICTURE = 256  # pixels of a small picture's longer side, at most
 
 
@@ -69,7 +72,9 @@ class Watched(Folder):
         picture = frame.clamp(0, 1).mul(255).round().to(torch.uint8).cpu()
         name = picture_name(key)
         write_image(picture, self._pictures / name)
-        self._tell({"event": "shown", "step": call.number, "picture": name})
+        take = [take for take in self._job.takes if take.start <= index][-1]
+        place = max(self._job.first_frame(take, index), take.first)
+        self._tell({"event": "shown", "step": call.number, "frame": place, "picture": name})
 
 
 def picture_name(key: str) -> str:
@@ -84,18 +89,46 @@ def make(task: Line, tell: Any) -> None:
     from longtake import api
     from longtake.cli.runs import remember
 
-    folder = Path(task["folder"])
-    out, run, brief = (
-        folder / "film.mp4",
-        folder / "film.run",
-        str(folder / "board" / "storyboard.toml"),
-    )
-    order = api.order_of(brief, task["options"], run=run, executor=task["executor"])
+    folder, options = Path(task["folder"]), task["options"]
+    out = folder / ("film.draft.mp4" if options.get("draft") else "film.mp4")
+    run, brief = folder / "film.run", str(folder / "board" / "storyboard.toml")
+    order = api.order_of(brief, options, run=run, executor=task["executor"], film=out)
     order = replace(order, store=Watched(run, order.job, folder / "pictures", tell))
-    noted = False
+    noted, chosen = False, 0
     for event in api.written(order, out, None, None):
-        noted = noted or remember(run, str(out), brief, task["options"])
-        tell(event.line())
+        noted = noted or remember(run, str(out), brief, options)
+        line = event.line()
+        if line["event"] == "done" and order.job.redone:
+            show_takes(order.job, chosen, order.store, folder / "takes")
+        if line["event"] == "chosen":
+            chosen = line["take"]
+        tell(line)
+
+
+def show_takes(job: Job, chosen: int, store: Store, folder: Path) -> None:
+    """A small film of every take of the stretch that was last made again, `BESIDE` seconds around it, anew.
+
+    0.mp4 is how it was before.
+    """
+    from longtake.engine import Frames, Serial, render
+    from longtake.video import VideoWriter
+
+    redo = job.redone[-1]
+    beside = round(BESIDE * job.fps)
+    only = max(0, redo.first - beside), min(redo.end + beside, job.frames or 0)
+    fresh = folder.with_name(f".{folder.name}.{os.getpid()}")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir()
+    for take in range(redo.made + 1):
+        shown = dataclasses.replace(job, redone=(*job.redone[:-1], redo.taking(take)))
+        with VideoWriter(fresh / f"{take}.mp4", size=job.size, fps=job.fps) as writer:
+            for item in render(shown, store, Serial(), only=only):
+                if isinstance(item, Frames):
+                    writer.write(item.pixels)
+    told = {"frames": [redo.first, redo.end], "shown": list(only), "takes": redo.made}
+    (fresh / "takes.json").write_text(json.dumps({**told, "take": chosen}), encoding="utf-8")
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(fresh, folder)
 
 
 def main() -> None:

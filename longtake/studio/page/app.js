@@ -6,6 +6,8 @@ import { Board, kindOf, plainName, writePin } from "./board.js";
 import { Player } from "./player.js";
 import { Timeline, middle } from "./timeline.js";
 import { PlanView } from "./plan.js";
+import { ScoresView } from "./scores.js";
+import { showTakes } from "./takes.js";
 import { openTab, showFilm, showFrame, showShot } from "./inspector.js";
 
 const player = new Player($("video"));
@@ -22,6 +24,7 @@ const timeline = new Timeline({
   remove: (n) => edited(() => { timeline.chosen = board.remove(n); }),
 });
 const steps = new PlanView(timeline, { pick: (step) => { seek(middle(step) / plan.fps); explain(middle(step)); } });
+const scores = new ScoresView({ pick: (frame) => { seek(frame / plan.fps); explain(frame); } });
 timeline.onDraw = () => { steps.soon(); placePlayhead(); };
 
 // --- films
@@ -120,6 +123,7 @@ async function replan() {
     if (id !== video?.id) return;
     plan = found;
     steps.show(plan);
+    scores.show(plan);
     timeline.picturesOf(id, plan);
     forecast();
   } catch (error) { tell(error); }
@@ -136,14 +140,14 @@ async function pinFile(n, file, at = 0) {
 
 // --- making
 
-async function make() {
-  $("make").disabled = true;
+async function make(draft = false) {
+  $("make").disabled = $("draft").disabled = true;
   try {
     if (!(await saveNow())) return;
     if (video.status === "in_progress" || video.status === "queued") await api.pause(video.id);
-    video = await api.start(video.id);
+    video = await api.start(video.id, draft);
     showState();
-  } catch (error) { tell(error); } finally { $("make").disabled = false; }
+  } catch (error) { tell(error); } finally { $("make").disabled = $("draft").disabled = false; }
 }
 
 // When the present run began, by this page's clock; the server knows if the page came late.
@@ -154,21 +158,23 @@ function heard(line) {
   if (kind === "planned") {
     live = { began: began(), decoded: 0, done: 0, ran: 0, steps: line.steps, frames: line.frames };
     steps.state.clear();
-  } else if (live && kind === "started") steps.mark(line.step, "now");
+  } else if (live && kind === "started") mark(line.step, "now");
   else if (live && (kind === "finished" || kind === "reused")) {
     live.done++;
     live.ran += kind === "finished";
-    steps.mark(line.step, "done");
+    mark(line.step, "done");
   } else if (kind === "decoded" && live) { live.decoded = line.frames[1]; wakePlayer(); }
   else if (kind === "shown" && plan) {
-    const step = plan.steps[line.step];
-    if (step) { timeline.pictures.set(middle(step), api.pictureUrl(video.id, line.picture)); stripSoon(); hintPicture(line.picture); }
+    if (line.frame < plan.frames) { timeline.pictures.set(line.frame, api.pictureUrl(video.id, line.picture)); stripSoon(); hintPicture(line.picture); }
   } else if (["queued", "in_progress", "paused", "cancelled", "failed", "completed"].includes(kind)) {
     if (live && kind !== "in_progress") live = null;
     standing(kind);
   }
   progressSoon();
 }
+
+// Steps have the numbers of what is being made: a stretch that is made again is not on the plan.
+function mark(step, state) { if (live.steps === plan?.steps.length) steps.mark(step, state); }
 
 // Events of earlier runs come first, all at once; only where they end does the page act.
 const standing = later(async (kind) => {
@@ -207,16 +213,22 @@ function showAll() {
 function showState() {
   const status = video.status, making = status === "in_progress", waits = status === "queued";
   document.body.dataset.status = status;
-  const words = { draft: "Not made yet", queued: `Waiting${video.place_in_queue > 1 ? `, number ${video.place_in_queue}` : ""}`, in_progress: "Being made", paused: "Paused", completed: video.edited ? "Made; changed since" : "Finished", failed: `Failed: ${video.error?.message ?? ""}`, cancelled: "Cancelled" };
+  const words = { draft: "Not made yet", queued: `Waiting${video.place_in_queue > 1 ? `, number ${video.place_in_queue}` : ""}`, in_progress: video.draft ? "The draft is being made" : "Being made", paused: "Paused", completed: video.edited ? "Made; changed since" : video.draft ? "A draft: the film keeps its keyframes" : "Finished", failed: `Failed: ${video.error?.message ?? ""}`, cancelled: "Cancelled" };
   $("status").textContent = words[status];
   $("pause").hidden = !(making || waits);
   $("cancel").hidden = !(making || waits || status === "paused");
   const again = making && video.edited;
-  $("make").hidden = ((making || waits) && !again) || (status === "completed" && !video.edited);
+  const whole = status === "completed" && !video.edited;
+  $("make").hidden = ((making || waits) && !again) || (whole && !video.draft);
+  $("draft").hidden = making || waits || whole;
   $("make").textContent = status === "paused" ? "Continue" : status === "draft" ? "Make film" : again ? "Make the change" : "Make again";
-  if (status === "completed" && video.edited) $("make").textContent = "Make the change";
-  $("export").toggleAttribute("aria-disabled", status !== "completed");
-  if (status === "completed") { $("export").href = api.contentUrl(video.id); $("export").download = `${video.title || "film"}.mp4`; } else $("export").removeAttribute("href");
+  if (status === "completed" && video.edited) $("make").textContent = video.draft ? "Make film" : "Make the change";
+  if (whole && video.draft) $("make").textContent = "Make film";
+  const approved = new Set(video.approved);
+  if (approved.size !== timeline.approved.size || video.approved.some((n) => !timeline.approved.has(n))) { timeline.approved = approved; timeline.draw(); }
+  const finished = status === "completed" && !video.draft;
+  $("export").toggleAttribute("aria-disabled", !finished);
+  if (finished) { $("export").href = api.contentUrl(video.id); $("export").download = `${video.title || "film"}.mp4`; } else $("export").removeAttribute("href");
   if (!video.film && !making) $("hint").textContent = "The film appears here as it is made.";
   else if (!making || $("video").readyState > 1) $("hint").replaceChildren();
   showFilmPanel();
@@ -242,7 +254,8 @@ function forecast() {
 }
 
 function showShotPanel() {
-  showShot(board, timeline.chosen, {
+  showShot(board, timeline.chosen, video, {
+    approve,
     set: (n, fields) => edited(() => board.set(n, fields)),
     stretch: (n, seconds) => edited(() => board.stretch(n, seconds)),
     pin: pinFile,
@@ -250,6 +263,27 @@ function showShotPanel() {
     replace: (n, kind, place, pin) => edited(() => board.edit((shots) => { shots[n][kind][place] = writePin(pin); })),
     remove: (n) => edited(() => { timeline.chosen = board.remove(n); }),
   });
+}
+
+async function approve(n, yes) {
+  try {
+    if (!(await saveNow())) return;
+    const rest = video.approved.filter((other) => other !== n + 1);
+    video = await api.change(video.id, { approved: yes ? [...rest, n + 1] : rest });
+    showState();
+  } catch (error) { tell(error); }
+}
+
+async function redo(seconds, takes) {
+  try { video = await api.redo(video.id, { seconds, takes }); showState(); } catch (error) { tell(error); }
+}
+
+async function compareTakes() {
+  try {
+    const told = await api.takes(video.id);
+    const seconds = told.frames.map((frame) => frame / video.fps);
+    showTakes(video.id, told, video.fps, async (take) => { video = await api.redo(video.id, { seconds, take }); showState(); });
+  } catch (error) { tell(error); }
 }
 
 function showFilmPanel() {
@@ -289,7 +323,9 @@ async function explain(frame) {
     showShotPanel();
     openTab("frame");
     steps.hover(plan.steps[told.step] ?? null);
-    showFrame(told, { go: (number) => { seek(number / plan.fps); explain(number); }, pinFrame: () => pinFrame(frame) }, shownFrame() === frame ? $("video") : null);
+    const finished = video.status === "completed" && !video.edited && !video.draft;
+    const on = { go: (number) => { seek(number / plan.fps); explain(number); }, pinFrame: () => pinFrame(frame), redo: finished && !told.given ? redo : null, takes: finished && video.takes ? compareTakes : null };
+    showFrame({ ...told, film: video.frames / video.fps }, on, shownFrame() === frame ? $("video") : null);
   } catch (error) { tell(error); }
 }
 
@@ -392,7 +428,9 @@ $("save-toml").onclick = async (event) => {
   } catch (error) { tell(error); }
 };
 $("title").onchange = async (event) => { try { video = await api.change(video.id, { title: event.target.value }); relist(); } catch (error) { tell(error); } };
-$("make").onclick = make;
+$("make").onclick = () => make();
+$("draft").onclick = () => make(true);
+$("takes-close").onclick = () => $("takes-dialog").close();
 $("pause").onclick = async () => { try { video = await api.pause(video.id); showState(); } catch (error) { tell(error); } };
 $("cancel").onclick = async () => { try { video = await api.cancel(video.id); showState(); } catch (error) { tell(error); } };
 $("play").onclick = toggle;

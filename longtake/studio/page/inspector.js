@@ -25,8 +25,9 @@ for (const [n, tab] of TABS.entries()) {
   });
 }
 
-// on: { set(n, fields), stretch(n, s), pin(n, file), unpin(n, kind, place), replace(n, kind, place, at), remove(n) }
-export function showShot(board, n, on) {
+// video: the film as the server tells it.
+// on: { approve(n, yes), set(n, fields), stretch(n, s), pin(n, file), unpin(n, kind, place), replace(n, kind, place, at), remove(n) }
+export function showShot(board, n, video, on) {
   const shot = board.shots[n], start = board.starts[n];
   const prompt = h("textarea", { id: "prompt", rows: 5, value: shot.prompt, onchange: (event) => on.set(n, { prompt: event.target.value }) });
   const seconds = h("input", { type: "number", min: "0.1", step: "any", value: shot.seconds, onchange: (event) => Number(event.target.value) > 0 && on.stretch(n, Number(event.target.value)) });
@@ -44,6 +45,7 @@ export function showShot(board, n, on) {
     h("div", { class: "row" }, h("label", {}, "Seed ", seed), roll),
     h("fieldset", {}, h("legend", {}, "Pinned pictures and videos"),
       pins.length ? h("ul", { class: "pins" }, ...pins) : h("p", { class: "quiet" }, "None. Drop a file on the shot, or choose one:"), file),
+    h("label", {}, h("input", { id: "approved", type: "checkbox", checked: video.approved.includes(n + 1), onchange: (event) => on.approve(n, event.target.checked) }), " Approved, until it is changed"),
     h("div", { class: "row" }, h("button", { type: "button", onclick: () => on.remove(n), disabled: board.shots.length === 1 }, "Delete shot")));
 }
 
@@ -55,7 +57,7 @@ function pinRow(n, kind, place, pin, shot, on) {
     h("button", { type: "button", "aria-label": `Unpin ${pin.name}`, onclick: () => on.unpin(n, kind, place) }, "×"));
 }
 
-// on: { go(frame), pinFrame() }
+// on: { go(frame), pinFrame(), redo(seconds, takes), takes() }; redo and takes are missing where there is nothing to redo, or no take
 // shown: a video that stands at the frame, if there is one.
 export function showFrame(told, on, shown) {
   const made = told.made, rows = [];
@@ -77,7 +79,20 @@ export function showFrame(told, on, shown) {
     h("h2", {}, `Frame ${told.frame} `, h("small", {}, clock(told.seconds))),
     ...still(shown),
     h("dl", {}, ...rows),
-    h("div", { class: "row" }, h("button", { type: "button", onclick: on.pinFrame }, "Pin this picture here")));
+    h("div", { class: "row" }, h("button", { type: "button", onclick: on.pinFrame }, "Pin this picture here")),
+    ...(on.redo ? [redoing(told, on)] : []),
+    ...(on.takes ? [h("div", { class: "row" }, h("button", { type: "button", id: "show-takes", onclick: on.takes }, "Compare the takes"))] : []));
+}
+
+// A stretch around the frame, to be made again between what stays.
+function redoing(told, on) {
+  const time = (id, value) => h("input", { id, type: "number", min: "0", step: "any", required: "", value: String(Math.max(0, Math.round(value * 100) / 100)) });
+  const from = time("redo-from", told.seconds - 0.8), to = time("redo-to", Math.min(told.seconds + 0.8, told.film));
+  const takes = h("input", { id: "redo-takes", type: "number", min: "1", max: "9", step: "1", value: "3" });
+  return h("fieldset", {}, h("legend", {}, "Make a stretch again"),
+    h("div", { class: "row" }, h("label", {}, "From ", from), h("label", {}, "to ", to), h("label", {}, "Takes ", takes)),
+    h("button", { type: "button", id: "redo", onclick: () => on.redo([Number(from.value), Number(to.value)], Number(takes.value)) }, "Make it again"),
+    h("p", { class: "quiet" }, "Both ends stay; the best take is chosen, and the others are kept to compare."));
 }
 
 function still(shown) {

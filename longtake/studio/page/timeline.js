@@ -13,6 +13,7 @@ export class Timeline {
     this.on = on;
     this.zoom = 1;
     this.chosen = 0;
+    this.approved = new Set(); // numbers of shots
     this.pictures = new Map(); // film frame -> address of a picture
     this.seconds = 1;
     $("ruler").addEventListener("pointerdown", (event) => this.scrub(event));
@@ -79,11 +80,11 @@ export class Timeline {
 
   block(shot, n, start) {
     const pins = [...(shot.images ?? []), ...(shot.videos ?? [])].map(readPin);
-    const words = `Shot ${n + 1}, ${shot.cut && n ? "a cut" : n ? "flows on" : "opens the film"}, ${clock(shot.seconds)}: ${shot.prompt || "no prompt yet"}`;
+    const words = `Shot ${n + 1}, ${shot.cut && n ? "a cut" : n ? "flows on" : "opens the film"}, ${clock(shot.seconds)}${this.approved.has(n + 1) ? ", approved" : ""}: ${shot.prompt || "no prompt yet"}`;
     const button = h("button", { type: "button", "aria-label": words, "aria-current": n === this.chosen ? "true" : null,
       tabindex: n === this.chosen ? 0 : -1, title: shot.prompt, onclick: () => this.on.choose(n),
       onpointerdown: (event) => this.grab(event, n) },
-      h("b", {}, String(n + 1)), h("span", {}, shot.prompt || "no prompt yet"), h("i", {}, clock(shot.seconds)));
+      h("b", {}, `${n + 1}${this.approved.has(n + 1) ? " ✓" : ""}`), h("span", {}, shot.prompt || "no prompt yet"), h("i", {}, clock(shot.seconds)));
     for (const pin of pins) {
       const mark = h("em", { title: pin.name });
       mark.style.left = `${pin.at === "end" ? 100 : Math.min(100, (100 * pin.at) / shot.seconds)}%`;

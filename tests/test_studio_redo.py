@@ -1,0 +1,134 @@
+"""The studio's drafts, stretches that are made again, their takes, and shots that are approved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+from studio_parts import board, events, studio, wait
+
+from longtake.video import read_video
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    with studio(tmp_path_factory.mktemp("studio") / "films") as found:
+        yield found
+
+
+def path(film: dict[str, Any], rest: str = "") -> str:
+    return f"/v1/videos/{film['id']}{rest}"
+
+
+def frames(client: TestClient, film: dict[str, Any], place: Path, rest: str = "/content") -> Any:
+    place.write_bytes(client.get(path(film, rest)).content)
+    return read_video(place)
+
+
+def done(client: TestClient, film: dict[str, Any]) -> dict[str, Any]:
+    return [line for _, line in events(client, film["id"]) if line["event"] == "done"][-1]
+
+
+@pytest.fixture(scope="module")
+def made(client: TestClient) -> dict[str, Any]:
+    """A finished film of two shots."""
+    asked = {**board(6, 6), "start": True}
+    return wait(client, client.post("/v1/videos", json=asked).json()["id"])
+
+
+def test_a_film_keeps_the_keyframes_of_its_draft(client: TestClient, tmp_path: Path) -> None:
+    film = client.post("/v1/videos", json=board(8, 8)).json()
+    client.post(path(film, "/start"), json={"draft": True})
+    drafted = wait(client, film["id"])
+    assert (drafted["status"], drafted["draft"], drafted["edited"]) == ("completed", True, False)
+    assert done(client, film)["out"] == "film.draft.mp4"
+    assert len(frames(client, film, tmp_path / "draft.mp4")) == 160
+    plan = client.get(path(film, "/plan")).json()
+    kept = plan["cached"]
+    assert 0 < kept < len(plan["steps"])
+    client.post(path(film, "/start"))
+    whole = wait(client, film["id"])
+    assert (whole["status"], whole["draft"], whole["edited"]) == ("completed", False, False)
+    assert done(client, film)["reused"] == kept and done(client, film)["out"] == "film.mp4"
+    assert len(frames(client, film, tmp_path / "film.mp4")) == 160
+
+
+def test_only_true_and_false_are_drafts(client: TestClient, made: dict[str, Any]) -> None:
+    assert client.post(path(made, "/start"), json={"draft": 1}).status_code == 400
+
+
+def test_a_stretch_is_made_again_and_its_takes_are_seen(
+    client: TestClient, made: dict[str, Any], tmp_path: Path
+) -> None:
+    assert client.get(path(made, "/takes")).status_code == 404
+    before = frames(client, made, tmp_path / "before.mp4")
+    asked = client.post(path(made, "/redo"), json={"seconds": [2, 4], "takes": 2})
+    assert asked.status_code == 200, asked.text
+    again = wait(client, made["id"])
+    assert (again["status"], again["takes"], again["edited"]) == ("completed", True, False)
+    told = client.get(path(made, "/takes")).json()
+    assert (told["frames"], told["shown"], told["takes"]) == ([20, 40], [10, 50], 2)
+    after = frames(client, made, tmp_path / "after.mp4")
+    # the file's encoder looks back, so that later frames may differ by its rounding
+    apart = (before.float() - after.float()).abs().mean((1, 2, 3))
+    assert apart[:12].max() == 0 and apart[44:].max() < 1 < apart[24:36].max()
+    shown = [frames(client, made, tmp_path / f"{n}.mp4", f"/takes/{n}") for n in range(3)]
+    assert [len(take) for take in shown] == [40] * 3
+    assert not (shown[1] == shown[2]).all()
+    other = 3 - told["take"]
+    client.post(path(made, "/redo"), json={"seconds": [2, 4], "take": other})
+    wait(client, made["id"])
+    assert client.get(path(made, "/takes")).json()["take"] == other
+    assert done(client, made)["ran"] == 0, "every take was kept"
+    frame = client.get(path(made, "/frames/30")).json()
+    assert frame["made"] is not None and 30 in range(*frame["frames"][0])
+    client.post(path(made, "/redo"), json={"seconds": [2, 4], "take": 0})
+    wait(client, made["id"])
+    assert (frames(client, made, tmp_path / "back.mp4") == before).all()
+
+
+@pytest.mark.parametrize(
+    ("asked", "what"),
+    [
+        ({}, "no stretch"),
+        ({"seconds": [2]}, "no stretch"),
+        ({"seconds": ["2", "4"]}, "no stretch"),
+        ({"seconds": [4, 2]}, "forward"),
+        ({"seconds": [2, 400]}, "not within"),
+        ({"seconds": [2, 4], "takes": 0}, "--takes 0"),
+        ({"seconds": [2, 4], "takes": 99}, "up to 9"),
+        ({"seconds": [2, 4], "takes": True}, "up to 9"),
+        ({"seconds": [6, 7], "take": 5}, "not there"),
+        ({"seconds": [2, 4], "run": "/etc"}, "unknown key"),
+    ],
+)
+def test_what_cannot_be_redone_is_one_line(
+    client: TestClient, made: dict[str, Any], asked: dict[str, Any], what: str
+) -> None:
+    answer = client.post(path(made, "/redo"), json=asked)
+    assert answer.status_code == 400 and what in answer.json()["error"]["message"]
+    assert client.get(path(made)).json()["status"] == "completed"
+
+
+def test_only_a_finished_film_is_redone(client: TestClient) -> None:
+    film = client.post("/v1/videos", json=board(4)).json()
+    assert client.post(path(film, "/redo"), json={"seconds": [1, 2]}).status_code == 409
+
+
+def test_a_shot_is_approved_until_it_is_changed(client: TestClient) -> None:
+    film = client.post("/v1/videos", json=board(4, 4, 4)).json()
+    assert film["approved"] == []
+    assert client.patch(path(film), json={"approved": [1, 3]}).json()["approved"] == [1, 3]
+    shots = client.get(path(film, "/storyboard")).json()
+    shots["shot"][2]["prompt"] = "fog"
+    client.put(path(film, "/storyboard"), json=shots)
+    assert client.get(path(film)).json()["approved"] == [1]
+    for wrong in ([0], [4], ["1"], 1, [True]):
+        assert client.patch(path(film), json={"approved": wrong}).status_code == 400
+
+
+def test_the_plan_tells_scores_by_name(client: TestClient, made: dict[str, Any]) -> None:
+    steps = client.get(path(made, "/plan")).json()["steps"]
+    assert any(step["scores"] for step in steps if step["cached"])
