@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 
 import click
@@ -28,6 +29,8 @@ from longtake.errors import InputError
     "--model", "models", multiple=True, metavar="NAME|FILE.py:FUNC", help="To choose from."
 )
 @click.option("--device", default="", metavar="NAME", help="cpu, cuda, cuda:1 or mps.")
+@click.option("--planner", default="", metavar="URL", help="An OpenAI-compatible endpoint.")
+@click.option("--planner-model", default="", metavar="NAME", help="Of that endpoint.")
 @click.option("--executor", default="serial", metavar="KIND", help="As of generate. [serial]")
 def studio(
     voice: Voice,
@@ -38,12 +41,15 @@ def studio(
     names: tuple[str, ...],
     models: tuple[str, ...],
     device: str,
+    planner: str,
+    planner_model: str,
     executor: str,
 ) -> None:
     """Serve a page on which films are written, made, watched and changed shot by shot.
 
     Users do not see each other's films. Without --token only this machine may come in; tokens are
-    also read from LONGTAKE_STUDIO_TOKEN, by spaces. Stop it at any time: films go on when it is back.
+    also read from LONGTAKE_STUDIO_TOKEN, by spaces. With --planner a language model there turns briefs
+    into storyboards (its key in LONGTAKE_PLANNER_KEY). Stop it at any time: films go on when it is back.
     """
     missing = [name for name in ("starlette", "uvicorn") if importlib.util.find_spec(name) is None]
     if missing:
@@ -51,7 +57,11 @@ def studio(
         raise InputError(what, "longtake studio", "pip install 'longtake[studio]'")
     if not folder.strip() or "\0" in folder:
         raise InputError("no name for a folder", f"--folder {folder!r}", "--folder studio")
+    from longtake.prompts.planners import Endpoint
     from longtake.studio.serving import serve
+
+    key = os.environ.get("LONGTAKE_PLANNER_KEY", "")
+    asked = Endpoint(planner, planner_model, key) if planner else None
 
     def ready(address: str) -> None:
         voice.line({"event": "serving", "address": address, "folder": folder})
@@ -66,5 +76,6 @@ def studio(
         models=models,
         device=device,
         executor=executor,
+        planner=asked,
         ready=ready,
     )

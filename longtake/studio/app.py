@@ -14,6 +14,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from longtake import recipes
+from longtake.controls import Planner
 from longtake.errors import InputError, MachineError
 from longtake.studio import openapi
 from longtake.studio.films import Shelf
@@ -41,16 +42,20 @@ def make_app(
     device: str = "",
     executor: str = "serial",
     limits: Limits = LIMITS,
+    planner: Planner | None = None,
 ) -> Gate:
     """The studio over `folder`, which it makes, as an ASGI application.
 
     host: what it is bound to; names: others under which it may be addressed. tokens: a user's name
     by token; none: one user, who needs no token. models: what they may choose by the
-    name they see, the first by default; the built-in model if absent.
+    name they see, the first by default; the built-in model if absent. planner: makes storyboards of
+    prompts, instead of the model's own or a rule.
     """
     folder.mkdir(parents=True, exist_ok=True)
     shelf, users = (
-        Shelf(folder.resolve(), models or {recipes.DEFAULT: recipes.DEFAULT}, device, limits),
+        Shelf(
+            folder.resolve(), models or {recipes.DEFAULT: recipes.DEFAULT}, device, limits, planner
+        ),
         Users(tokens or {}),
     )
     served = _App(shelf, executor, users)

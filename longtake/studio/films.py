@@ -32,6 +32,7 @@ from longtake.brief.systems import load_system
 from longtake.controls import Planner, Shot, Storyboard
 from longtake.engine.job import Job
 from longtake.errors import InputError, nearest
+from longtake.prompts.planners import Sentences
 from longtake.prompts.storyboard import (
     FILM_KEYS,
     SHOT_KEYS,
@@ -40,7 +41,6 @@ from longtake.prompts.storyboard import (
     storyboard_text,
 )
 from longtake.studio.limits import Limits
-from longtake.studio.planner import Sentences
 from longtake.video.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
 Line = dict[str, Any]
@@ -124,10 +124,19 @@ class Shelf:
     """All films of all users below one folder."""
 
     def __init__(
-        self, folder: Path, models: Mapping[str, str], device: str, limits: Limits
+        self,
+        folder: Path,
+        models: Mapping[str, str],
+        device: str,
+        limits: Limits,
+        planner: Planner | None = None,
     ) -> None:
-        """models: what `--model` is told, by the name under which users choose it."""
+        """models: what `--model` is told, by the name under which users choose it.
+
+        planner: makes shots of prompts, instead of the model's own or ours.
+        """
         self.folder, self.models, self.device, self.limits = folder, models, device, limits
+        self.planner = planner
 
     def film(self, owner: str, name: str) -> Film:
         """A film's places, whether or not it is there; KeyError for what cannot be an id."""
@@ -237,16 +246,17 @@ class Shelf:
         return job
 
     def storyboard(self, asked: Mapping[str, Any]) -> str:
-        """A prompt and a length as TOML: the shots that the model's planner, or else ours, makes of it."""
+        """A prompt and a length as TOML: the shots that the studio's planner, the model's or else ours makes."""
         _check_keys(asked, (*ASKED, *BRIEF), "the request")
-        return self._brief(asked, self.choices(asked), self.folder, Sentences())
+        return self._brief(asked, self.choices(asked), self.folder, plans=True)
 
     def _brief(
         self,
         asked: Mapping[str, Any],
         own: Line,
         folder: Path,
-        fallback: Planner | None = None,
+        *,
+        plans: bool = False,
     ) -> str:
         given = asked.get("storyboard")
         if given is not None:
@@ -266,7 +276,9 @@ class Shelf:
         frames = read_frames(asked.get("seconds"), asked.get("frames"), rate)
         seconds = DEFAULT_SECONDS if frames is None else float(frames / rate)
         shots: tuple[Shot, ...] = (Shot(prompt.strip(), seconds),)
-        planner = system.planner or fallback
+        planner = system.planner
+        if plans:
+            planner = self.planner or planner or Sentences()
         if planner is not None:
             shots = planner.plan(prompt.strip(), seconds)
         board = Storyboard(

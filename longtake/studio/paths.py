@@ -98,7 +98,7 @@ class Paths:
         if kind_of(request) == "application/toml":
             text = await text_of(request)
         else:
-            text = await run_in_threadpool(self.shelf.storyboard, await object_of(request))
+            text = await self._planned(self.shelf.storyboard, await object_of(request))
         return JSONResponse(await run_in_threadpool(json_of, text, self.shelf.folder))
 
     # --- films

@@ -17,6 +17,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from longtake import recipes
 from longtake.brief.systems import load_system
+from longtake.controls import Planner
 from longtake.engine.executors import check_executor
 from longtake.errors import InputError
 from longtake.studio.app import make_app
@@ -54,6 +55,7 @@ def serve(
     models: Sequence[str],
     device: str,
     executor: str,
+    planner: Planner | None = None,
     ready: Callable[[str], None],
 ) -> None:
     """Serves until it is interrupted. ready: is told the address once the port is taken.
@@ -77,6 +79,7 @@ def serve(
         models=chosen,
         device=device,
         executor=executor,
+        planner=planner,
     )
     config = uvicorn.Config(
         app,
