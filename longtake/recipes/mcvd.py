@@ -154,7 +154,7 @@ def experiment(lab: Lab) -> Iterator[Any]:
     yield from learn_specialists(lab)
     code, test = codec("digits"), lab.takes("digits", 32, 33, use="test")
     video, asked = test.video(), {"seed": lab.seed, "interval": INTERVAL}
-    known = clip_features(video)
+    real = clip_features(video)
     found: dict[str, dict[str, float]] = {}
     for arm in PROOF.arms:
         found[arm], models = {}, {}
@@ -174,7 +174,7 @@ def experiment(lab: Lab) -> Iterator[Any]:
         )  # fmt: skip
         shot = shown(code, made)
         lab.sheet(arm, shot)
-        found[arm]["generation"] = clip_distance(clip_features(shot), known)
+        found[arm]["generation"] = clip_distance(clip_features(shot), real)
         yield Measured("generation tfvd", arm, found[arm]["generation"])
         yield Measured("frames read, last third", arm, digits_read(shot, last=11))
     for arm in ROUTES.values():

@@ -186,7 +186,7 @@ def experiment(lab: Lab) -> Iterator[Any]:
     clips = lab.count(CHAINED)
     code, (test, told) = codec("script"), told_takes(lab, 16, 2 + clips * MADE, use="test")
     video = test.video()
-    known = clip_features(video)
+    real = clip_features(video)
     sketches = sketched(code, video[:, MADE + 1 :: MADE])
     for arm in PROOF.arms:
         until = UNTIL if arm == "pixeldance" else 0.0
@@ -196,11 +196,11 @@ def experiment(lab: Lab) -> Iterator[Any]:
         shot = shown(code, danced(model, test.latents[:, 0], led, told, lab))
         lab.sheet(arm, shot, fps=FPS)
         ends = shot[:, MADE::MADE].float() - video[:, MADE::MADE].float()
-        clips = clip_features(shot)
-        yield Measured("tfvd", arm, clip_distance(clips, known))
+        made = clip_features(shot)
+        yield Measured("tfvd", arm, clip_distance(made, real))
         yield Measured(ENDING, arm, float(ends.abs().mean()))
         yield Measured(MOVED, arm, float(movers(shot)[1].mean()))
-        middles, course = distance_course(clips, known, window=40)
+        middles, course = distance_course(made, real, window=40)
         yield Curve("tfvd", arm, "frame", tuple(middles), tuple(course))
         yield Measured(RISE, arm, rise(middles, course))
         yield Measured("frames read, last clip", arm, actors_read(shot, last=MADE))

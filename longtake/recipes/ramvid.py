@@ -128,7 +128,7 @@ def experiment(lab: Lab) -> Iterator[Any]:
     yield from learn(lab, "replacement", masks(unconditional=1))
     code, test = codec("digits"), lab.takes("digits", 32, 36, use="test")
     video, asked = test.video(), {"seed": lab.seed, "interval": INTERVAL}
-    known = clip_features(video)
+    real = clip_features(video)
     for arm in PROOF.arms:
         kind = ReplacingModel if arm == "replacement" else FlowModel
         model = kind(lab.trained(arm, network()), ClipSpec(LENGTH, (8, 8, 8), ""), SAMPLING)
@@ -143,7 +143,7 @@ def experiment(lab: Lab) -> Iterator[Any]:
         )
         shot = shown(code, made)
         lab.sheet(arm, shot)
-        yield Measured("tfvd", arm, clip_distance(clip_features(shot), known))
+        yield Measured("tfvd", arm, clip_distance(clip_features(shot), real))
         yield Measured("frames read, last third", arm, digits_read(shot, last=12))
 
 

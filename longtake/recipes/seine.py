@@ -127,7 +127,7 @@ def experiment(lab: Lab) -> Iterator[Any]:
         yield from learn(lab, name, always(only), STEPS // len(SEEN))
     code, (test, told) = codec("script"), told_takes(lab, 32, LENGTH, use="test")
     video = test.video()
-    known = clip_features(video)
+    real = clip_features(video)
     actor, far = movers(video)
     for arm in PROOF.arms:
         for name, task in tasks().items():
@@ -147,7 +147,7 @@ def experiment(lab: Lab) -> Iterator[Any]:
             if task.seen:
                 near = best_psnr(code, made, video[:, list(task.made)])
                 yield Measured(f"{name} PSNR, dB", arm, near)
-            yield Measured(f"{name} tfvd", arm, clip_distance(clip_features(shot), known))
+            yield Measured(f"{name} tfvd", arm, clip_distance(clip_features(shot), real))
             yield Measured(f"frames read, last third, {name}", arm, actors_read(shot, last=5))
             if name == "transition":
                 yield Measured("largest over mean frame difference", arm, unevenness(shot))
