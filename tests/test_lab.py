@@ -12,10 +12,13 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from repair_parts import gaussian_job
 
 import longtake
 from longtake.cli import cli
 from longtake.clip import Clip
+from longtake.engine import Memory, Serial, render
+from longtake.engine.job import Keys
 from longtake.errors import InputError
 from longtake.lab import measures, prove
 from longtake.lab.bench import Lab
@@ -118,6 +121,21 @@ def test_films_are_those_of_the_model() -> None:
     assert torch.equal(
         films(model, scheme, 9, 3, seed=6, frame=(1, 2, 2), given=given)[:, :4], many[:, :4]
     )
+
+
+@pytest.mark.parametrize("text", ["autoregressive:window=8,step=4", "coarse-to-fine:window=6"])
+def test_films_of_the_bench_are_the_engines(text: str) -> None:
+    job = gaussian_job(40, text, repair="off", seed=9)
+    store, keys, whole = Memory(), Keys(job), torch.zeros(40, *job.shape(0))
+    for _ in render(job, store, Serial()):
+        pass
+    for call in job.calls:
+        clip = store.get(keys.take(call).key)
+        whole[list(clip.at)] = clip.frames[0]
+    model = job.system.stages[0].models["clip"].made
+    told = {"controls": [job.controls] * 2, "interval": job.interval}
+    mine = films(model, find_scheme(text), 40, 2, seed=9, frame=job.shape(0), **told)
+    torch.testing.assert_close(mine[0], whole)
 
 
 def test_the_farthest_are_chosen() -> None:

@@ -19,7 +19,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("world", choices=sorted(worlds.WORLDS))
     parser.add_argument("--kind", choices=sorted(shared.SHAPES), default="kl")
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=2500)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--run", type=Path, default=Path("shared.training"))
     asked = parser.parse_args()

@@ -55,7 +55,7 @@ class Words:
 
 
 def told_takes(
-    lab: Lab, count: int, frames: int, *, use: str = "train", **knobs: Any
+    lab: Lab, count: int, frames: int, /, *, use: str = "train", **knobs: Any
 ) -> tuple[Takes, Tensor]:
     """Takes as `Lab.takes` makes them, at `FPS` unless asked otherwise, and the caption of every frame, (n, t, WORDS)."""
     import torch

@@ -34,7 +34,7 @@ from longtake.train import Logged, Schedule, fit
 SIZE = (64, 64)
 SHAPES = {
     "kl": VideoShape(8, (32, 64, 96), (False, False), patch=(1, 2)),
-    "vq": VideoShape(16, (48, 96), (True,), taps=3, causal=True, patch=(2, 4)),
+    "vq": VideoShape(16, (40, 80), (True,), taps=3, causal=True, patch=(2, 4)),
 }
 CODES = 512
 
