@@ -36,7 +36,7 @@ _SHOWN = 20  # violations named to people
 @click.option("--world", metavar="NAME", help="Whose laws a FILE is held against.")
 @click.option("--seconds", metavar="S", help="How much to check. [a FILE: all; a NAME: 30]")
 @click.option("--frames", metavar="N", help="The same in frames.")
-@click.option("--seed", metavar="N", help="The world's seed; of a FILE, a maze needs it. [0]")
+@click.option("--seed", metavar="N", help="The world's seed; of a FILE, maze and sky need it. [0]")
 @click.option("--fps", metavar="F", help="NAME: frames a second. [10]")
 @click.option("--size", metavar="WxH", help="NAME: width and height. [128x128]")
 @click.option("--set", "sets", multiple=True, metavar="KNOB=VALUE", help="A knob of the world.")
@@ -105,8 +105,9 @@ def _filmed(path: str, name: str, values: dict[str, Any]) -> tuple[Lawful, Itera
     for option in ("fps", "size"):
         if values[option] is not None:
             raise InputError(f"a file has its own {option}", f"--{option}", f"no --{option}")
-    if name == "maze" and values["seed"] is None:
-        raise InputError("a maze is checked against its own map", "data check", "--seed 0")
+    if name in ("maze", "sky") and values["seed"] is None:
+        what = "a maze is checked against its own map, a sky against its own pictures"
+        raise InputError(what, "data check", "--seed 0")
     worlds.find(name)
     info = probe(path)
     count = read_frames(values["seconds"], values["frames"], info.fps)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from longtake.errors import InputError
+from longtake.worlds.laws import Violation
+from longtake.worlds.sky import laws
 from longtake.worlds.sky.canvas import Land
 from longtake.worlds.sky.clouds import Clouds
 from longtake.worlds.sky.land import paint
@@ -27,8 +30,10 @@ class Sky:
     """A landscape under a moving sky, `script` from beginning to end and on for ever.
 
     Lengths count picture heights, so a wider picture shows more land and a larger one the same
-    land finer.
+    finer.
     """
+
+    LAWS: ClassVar[Mapping[str, str]] = laws.LAWS
 
     def __init__(
         self,
@@ -62,6 +67,7 @@ class Sky:
         self._lands = {} if land is None else dict.fromkeys(ATTRIBUTES["land"], land)
         self._waves: Window | None = None
         self._rain: Rain | None = None
+        self._album = laws.Album(self)
 
     def render(self, indices: Sequence[int]) -> Tensor:
         """The frames at `indices`: uint8, t 3 h w; a frame alone has its bytes of a run."""
@@ -100,6 +106,20 @@ class Sky:
         truth |= {name: now.mix[name].argmax(1) for name in ATTRIBUTES}
         truth["controls"] = torch.cat([now.mix[name] for name in ATTRIBUTES], dim=1).float()
         return truth
+
+    def read(self, frames: Tensor) -> dict[str, Tensor]:
+        """See `worlds.laws.Lawful`: the truth of the moments that frames show, their numbers as `frame`."""
+        return laws.read(self._album, frames)
+
+    def judge(self, state: Mapping[str, Tensor]) -> list[Violation]:
+        """See `worlds.laws.Lawful`."""
+        return laws.judge(self._album, state)
+
+    def land(self, name: str) -> Land:
+        """The land of that name under this sky."""
+        if name not in self._lands:
+            self._lands[name] = paint(name, self._rng(f"land {name}"), self.size, self.horizon)
+        return self._lands[name]
 
     def _rng(self, name: str) -> np.random.Generator:
         return np.random.default_rng([self.seed, zlib.crc32(name.encode())])
@@ -205,14 +225,9 @@ class Sky:
                 picture += power * row * torch.exp(-(((self._x - x) / sigma) ** 2) / 2)
         return picture[None].clamp(0, 1)
 
-    def _land(self, name: str) -> Land:
-        if name not in self._lands:
-            self._lands[name] = paint(name, self._rng(f"land {name}"), self.size, self.horizon)
-        return self._lands[name]
-
     def _lit(self, name: str, picture: Tensor, now: Now, lamp: Light, flash: Tensor) -> None:
         """Lay a land under the present light over the sky, in place."""
-        land = self._land(name)
+        land = self.land(name)
         catch = lamp.direct * (0.55 + 0.45 * land.slope * lamp.lean)
         ground = catch * lamp.colour["light"]
         ground += lamp.ambient + 0.45 * flash
