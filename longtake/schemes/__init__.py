@@ -11,6 +11,7 @@ from typing import Any
 
 from longtake.errors import InputError, nearest
 from longtake.schemes.base import Paradigm
+from longtake.schemes.begun import Begun
 from longtake.schemes.chain import Adaptive, Autoregressive, LongRange
 from longtake.schemes.drafts import Draft, Kept
 from longtake.schemes.linked import KeysThenFill, Unified
@@ -22,6 +23,7 @@ __all__ = [
     "SCHEMES",
     "Adaptive",
     "Autoregressive",
+    "Begun",
     "CoarseToFine",
     "Costs",
     "Draft",

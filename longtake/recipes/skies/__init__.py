@@ -18,7 +18,7 @@ from longtake.errors import InputError
 from longtake.keys import file_fingerprint, fingerprint
 from longtake.models.samplers import Sampling
 from longtake.recipes.skies.parts import SAMPLING, Words, sizes
-from longtake.schemes import find_scheme
+from longtake.schemes import Begun, find_scheme
 from longtake.system import Part, Stage, System
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ CONTEXT = (4, 4)  # latent frames the decoder looks to either side, `Autoencoder
 # keyframes every 6.4 s by a chain, every 1.6 s between them, then what lies between those: a chain
 # of few calls does not drift, and links this short leave clouds little to bridge
 SCHEME = "unified:window=16,step=8,spacing=16,overlap=5,joins=none"
+# of a film that a picture begins, 16 s: keys every 1.6 s, two at a time
+NEAR, PICTURED = "unified:window=16,step=2,spacing=4,overlap=5,joins=none", 40
 FITS = 10  # steps that draw a given picture's latent nearer to it: 0.3 to 0.5 dB, half a second
 BUILT_IN = Path(__file__).parents[2] / "weights"
 
@@ -90,9 +92,10 @@ def skies(
         net = load_net(model_file, device)
         return PictureFirst(FlowModel(net, model, picture), FlowModel(net, model, clip))
 
-    stage = Stage(
-        find_scheme(scheme, WINDOW), {"clip": Part(model, make_model)}, Part(codec, make_codec)
-    )
+    plan = find_scheme(scheme, WINDOW)
+    if scheme == SCHEME:
+        plan = Begun(plan, find_scheme(NEAR, WINDOW), PICTURED)
+    stage = Stage(plan, {"clip": Part(model, make_model)}, Part(codec, make_codec))
     words = Words(BUILT_IN / "words.safetensors")
     return System("skies", (stage,), words, fps=10.0, canvas=canvas, passage=1.5)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from longtake.prompts.text import WordEncoder
 
 # of clips, in films and where the decoder learns what sampling leaves
-SAMPLING = Sampling(steps=8, shift=3.0, guidance=2.0, hold=0.05)
+SAMPLING = Sampling(steps=8, shift=3.0, guidance=2.5, hold=0.05, context=1.3)
 ROWS = ":rows"
 HINT = "installing longtake again, or `longtake train skies`"
 
