@@ -30,7 +30,9 @@ def test_far_frames_wait_until_near_ones_are_there() -> None:
     first, rest = [], []
     for step in Plan.of(SCHEME, Timeline(200, (0,))).steps:
         (first if max(step.targets) < 40 else rest).append(step)
-    assert first == steps(NEAR, Timeline(40, (0,)))
+    near = steps(NEAR, Timeline(40, (0,)))
+    assert [(s.targets, s.observed) for s in first] == [(s.targets, s.observed) for s in near]  # type: ignore[attr-defined]
+    assert {step.role for step in first} == {"near", "fill"}
     assert rest == steps(USUAL, Timeline(200, tuple(range(40))))
 
 

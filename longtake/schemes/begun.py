@@ -9,6 +9,8 @@ from typing import ClassVar
 from longtake.schemes.base import Paradigm
 from longtake.steps import Step, Timeline
 
+ROLE = "near"  # of the keys near a picture, so that a system may have another model make them
+
 
 @dataclasses.dataclass(frozen=True)
 class Begun:
@@ -51,7 +53,8 @@ class Begun:
         pictured = take.given[:1] == (0,) and all(i >= 2 * self.first for i in take.given[1:])
         if pictured:
             end = self.first if take.length is None else min(self.first, take.length)
-            yield from self.near.steps(Timeline(end, (0,)))
+            for step in self.near.steps(Timeline(end, (0,))):
+                yield dataclasses.replace(step, role=ROLE) if step.role == "keys" else step
             if end == take.length:
                 return
             take = Timeline(take.length, (*range(end), *take.given[1:]))

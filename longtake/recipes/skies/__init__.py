@@ -9,6 +9,7 @@ Data: the world `sky`, and Big Buck Bunny (CC BY 3.0, Blender Foundation) so tha
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from longtake.keys import file_fingerprint, fingerprint
 from longtake.models.samplers import Sampling
 from longtake.recipes.skies.parts import SAMPLING, Words, sizes
 from longtake.schemes import Begun, find_scheme
+from longtake.schemes.begun import ROLE
 from longtake.system import Part, Stage, System
 
 if TYPE_CHECKING:
@@ -53,14 +55,16 @@ def skies(
 ) -> System:
     """The built-in system. steps, rule, shift: of the sampler; hold: noise level of observed frames.
 
-    context: guidance on observed frames, 1 for none.
+    context: guidance on observed frames, 1 for none, where no long chain hangs on it: between keys, and
+    near a picture that begins a take. Along a chain detail grows from call to call.
     shift: how much denser steps lie where noise is strong; it leaves less noise to the last of few steps.
     first, sure: steps and guidance of a frame that observes nothing, the first of a take.
     """
     if first < 1:
         raise InputError(f"first={first}", "--set", "first=24")
     picture = Sampling(steps=first, rule=rule, guidance=sure)
-    clip = Sampling(steps, rule, shift, guidance, hold, context)
+    clip = Sampling(steps, rule, shift, guidance, hold)
+    led = dataclasses.replace(clip, context=context)
     folder = Path(weights) if weights else BUILT_IN
     codec_file, model_file = folder / "skies_codec.safetensors", folder / "skies.safetensors"
     shape, net = sizes(codec_file), sizes(model_file)
@@ -71,31 +75,38 @@ def skies(
         CONTEXT,
         fingerprint([VERSION, file_fingerprint(codec_file)]),
     )
-    knobs = [*dataclasses.astuple(picture), *dataclasses.astuple(clip)]
-    model = ClipSpec(
-        WINDOW,
-        (shape["channels"], None, None),
-        fingerprint([VERSION, file_fingerprint(model_file), *knobs]),
-        tracks={"text": net["text"]},
-    )
 
     def make_codec() -> Codec:
         from longtake.recipes.skies.training import load_codec
 
         return load_codec(codec_file, device, FITS)
 
-    def make_model() -> ClipModel:
-        from longtake.models.diffusion import FlowModel
-        from longtake.models.wrappers import PictureFirst
+    @functools.cache
+    def weights_read() -> Any:
         from longtake.recipes.skies.training import load_net
 
-        net = load_net(model_file, device)
-        return PictureFirst(FlowModel(net, model, picture), FlowModel(net, model, clip))
+        return load_net(model_file, device)
+
+    def model(sampling: Sampling) -> Part[ClipSpec, ClipModel]:
+        knobs = [*dataclasses.astuple(picture), *dataclasses.astuple(sampling)]
+        mark = fingerprint([VERSION, file_fingerprint(model_file), *knobs])
+        spec = ClipSpec(WINDOW, (shape["channels"], None, None), mark, tracks={"text": net["text"]})
+
+        def make() -> ClipModel:
+            from longtake.models.diffusion import FlowModel
+            from longtake.models.wrappers import PictureFirst
+
+            first, rest = (FlowModel(weights_read(), spec, how) for how in (picture, sampling))
+            return PictureFirst(first, rest)
+
+        return Part(spec, make)
 
     plan = find_scheme(scheme, WINDOW)
     if scheme == SCHEME:
         plan = Begun(plan, find_scheme(NEAR, WINDOW), PICTURED)
-    stage = Stage(plan, {"clip": Part(model, make_model)}, Part(codec, make_codec))
+    guided = model(led)
+    models = {"clip": model(clip), "fill": guided, ROLE: guided}
+    stage = Stage(plan, models, Part(codec, make_codec))
     words = Words(BUILT_IN / "words.safetensors")
     return System("skies", (stage,), words, fps=10.0, canvas=canvas, passage=1.5)
 
