@@ -381,7 +381,7 @@ def test_data_check_holds_a_film_against_a_world() -> None:
         (("d.mp4",), "a file is checked against a world"),
         (("d.mp4", "--world", "digts"), "try digits"),
         (("d.mp4", "--world", "maze"), "try --seed 0"),
-        (("d.mp4", "--world", "sky"), "sky has no law checker"),
+        (("d.mp4", "--world", "sky"), "a sky against its own pictures"),
         (("d.mp4", "--world", "digits", "--set", "cout=2"), "try count"),
         (("no.mp4", "--world", "digits"), "no such file"),
     ):

@@ -126,7 +126,7 @@ def test_without_a_token_nothing_can_be_read_or_started(shared: TestClient) -> N
     for entry in openapi.ENTRIES:
         if entry.path == "/v1/session":
             continue
-        path = entry.path.format(id=name, number=0, name="a.jpg")
+        path = entry.path.format(id=name, number=0, take=0, name="a.jpg")
         for headers in (
             {},
             bearer("wrong"),
@@ -161,7 +161,7 @@ def test_users_do_not_see_each_other(shared: TestClient) -> None:
     assert shared.get("/v1/videos", headers=bearer(BOB)).json()["data"] == []
     for entry in openapi.ENTRIES:
         if "{id}" in entry.path:
-            path = entry.path.format(id=name, number=0, name="a.jpg")
+            path = entry.path.format(id=name, number=0, take=0, name="a.jpg")
             found = shared.request(entry.method, path, headers=bearer(BOB), json={"shot": []})
             assert found.status_code == 404, path
     assert shared.get(f"/v1/videos/{name}", headers=bearer(ADA)).json()["status"] == "draft"
