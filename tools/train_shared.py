@@ -19,13 +19,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("world", choices=sorted(worlds.WORLDS))
     parser.add_argument("--kind", choices=sorted(shared.SHAPES), default="kl")
-    parser.add_argument("--steps", type=int, default=2500)
+    parser.add_argument("--steps", type=int, help=f"{shared.STEPS}")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--run", type=Path, default=Path("shared.training"))
     asked = parser.parse_args()
     asked.run.mkdir(parents=True, exist_ok=True)
     for logged in shared.make_codec(
-        asked.world, asked.kind, asked.run, steps=asked.steps, seed=asked.seed
+        asked.world,
+        asked.kind,
+        asked.run,
+        steps=asked.steps or shared.STEPS[asked.kind],
+        seed=asked.seed,
     ):
         sys.stdout.write(f"{logged.line()}\n")
         sys.stdout.flush()

@@ -120,19 +120,12 @@ def _lawful(name: str, values: dict[str, Any], size: tuple[int, int], fps: Fract
     from longtake import worlds
     from longtake.worlds.laws import Lawful
 
-    kind = worlds.find(name)
-    if not _has_laws(kind):
-        able = [other for other in worlds.WORLDS if _has_laws(worlds.find(other))]
-        raise InputError(f"{name} has no law checker", "data check", nearest(name, able))
+    worlds.find(name)
     settings = read_settings(name, values["sets"])
     seed = read_seed(values["seed"] if values["seed"] is not None else 0)
     world = worlds.make(name, seed=seed, size=size, fps=float(fps), **settings)
     assert isinstance(world, Lawful)
     return world
-
-
-def _has_laws(kind: Any) -> bool:
-    return hasattr(kind, "judge") and hasattr(kind, "LAWS")
 
 
 def read_settings(name: str, sets: Sequence[str]) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def data(ctx: click.Context, voice: Voice) -> None:
     for name in sorted(worlds.WORLDS):
         kind = worlds.find(name)
         title = (kind.__doc__ or "").partition("\n")[0]
-        laws, settings = dict(getattr(kind, "LAWS", {})), worlds.knobs(name)
+        laws, settings = dict(kind.LAWS), worlds.knobs(name)
         voice.line({"name": name, "title": title, "knobs": settings, "laws": laws})
         voice.say(f"{name:<10}{title}")
 

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from longtake.clip import Noise, NoiseSource
+from longtake.clip import Noise
 from longtake.keys import StepKey, fingerprint
 
 if TYPE_CHECKING:
@@ -18,31 +18,17 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
-class ByShot:
-    """Noise whose seed is that of the shot in which an index lies; `seed` elsewhere. See `NoiseSource`."""
+class ByShot(Noise):
+    """Noise whose seed is that of the shot in which an index lies; the film's `seed` elsewhere."""
 
-    seed: int
     seeds: tuple[tuple[int, int], ...]  # (index, seed)
 
     def of(self, sample: int, index: int, shape: Sequence[int], use: str = "start") -> Tensor:
-        """Standard normal of `shape`."""
+        """See `Noise`."""
         return Noise(dict(self.seeds).get(index, self.seed)).of(sample, index, shape, use)
 
-    def clip(
-        self,
-        samples: Sequence[int],
-        indices: Sequence[int],
-        frame: Sequence[int],
-        use: str = "start",
-    ) -> Tensor:
-        """Noise of a whole clip, (b, t, *frame)."""
-        import torch
 
-        rows = [torch.stack([self.of(s, i, frame, use) for i in indices]) for s in samples]
-        return torch.stack(rows)
-
-
-def noise_of(job: Job, key: StepKey, at: Indices) -> NoiseSource:
+def noise_of(job: Job, key: StepKey, at: Indices) -> Noise:
     """The noise of a step that reads and writes indices `at`.
 
     All steps of a take share one seed, as those of a shot do: noise belongs to an index.

@@ -7,7 +7,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from longtake.clip import Clip, ClipRequest, NoiseSource
+from longtake.clip import Clip, ClipRequest, Noise
 from longtake.controls import Controls
 from longtake.engine.chance import noise_of
 from longtake.engine.executors import Result, Task
@@ -127,7 +127,7 @@ class Desk:
         part = job.system.stages[call.stage].model(step.role)
         return Task(call.number, call.stage, step.role, part, request)
 
-    def _noise(self, order: Order) -> NoiseSource:
+    def _noise(self, order: Order) -> Noise:
         return noise_of(self.job, order.key, (*order.observed, *order.call.step.targets))
 
     def keep(self, order: Order, result: Result) -> tuple[Order, str]:

@@ -37,6 +37,7 @@ SHAPES = {
     "vq": VideoShape(16, (40, 80), (True,), taps=3, causal=True, patch=(2, 4)),
 }
 CODES = 512
+STEPS = {"kl": 1500, "vq": 2500}  # of training
 
 
 def codec(world: str, kind: str = "kl", device: str = "cpu") -> Codec:
@@ -82,7 +83,7 @@ def bare(kind: str) -> KLVideo | VQVideo:
 
 
 def make_codec(
-    world: str, kind: str, folder: Path, *, steps: int = 1500, seed: int = 0, takes: int = 160
+    world: str, kind: str, folder: Path, *, steps: int, seed: int = 0, takes: int = 160
 ) -> Iterator[Logged]:
     """Trains a shared codec on takes of its world and writes it to `folder`."""
     torch.manual_seed(seed)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import ClassVar
 
 from longtake.schemes.base import Paradigm
 from longtake.steps import Step, Timeline
@@ -25,7 +24,10 @@ class Begun:
     near: Paradigm
     first: int
 
-    endless: ClassVar[bool] = True
+    @property
+    def endless(self) -> bool:
+        """Whether the usual scheme can go on without end."""
+        return self.usual.endless
 
     @property
     def name(self) -> str:

@@ -21,7 +21,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -324,6 +324,12 @@ def approvals(film: Film, shots: Any) -> list[str]:
         what = "approved is no list of shots' numbers"
         raise InputError(what, "approved", f"[1], up to {len(known)}")
     return sorted({known[n - 1] for n in shots})
+
+
+def numbers(film: Film, approved: Collection[str]) -> list[int]:
+    """The shots whose marks these are; no storyboard is read where nothing was approved."""
+    known = marks(film) if approved else []
+    return [n for n, mark in enumerate(known, 1) if mark in approved]
 
 
 def marks(film: Film) -> list[str]:

@@ -18,7 +18,7 @@ from longtake import recipes
 from longtake.errors import InputError
 from longtake.schemes import SCHEMES
 from longtake.studio.bodies import board_of, kind_of, object_of, text_of
-from longtake.studio.films import Film, Shelf, digest, json_of, marks
+from longtake.studio.films import Film, Shelf, digest, json_of, numbers
 from longtake.studio.foreman import OPEN, Foreman, Record
 from longtake.studio.gate import COOKIE, OWNER, Users
 from longtake.studio.insight import Insight
@@ -414,7 +414,6 @@ class Paths:
         place, grows = self._shown(record)
         size = place.stat().st_size if place.is_file() else 0
         now = json.dumps(self.shelf.options(asked, record.draft), sort_keys=True)
-        approved = set(asked.get("approved", ()))
         queue = self.foreman.queue
         return {
             "id": record.id,
@@ -442,7 +441,7 @@ class Paths:
             "running_seconds": record.running,
             "film": {"bytes": size, "grows": grows} if size else None,
             "draft": record.draft,
-            "approved": [n for n, mark in enumerate(marks(film), 1) if mark in approved],
+            "approved": numbers(film, asked.get("approved", [])),
             "takes": (film.takes / "takes.json").is_file(),
         }
 

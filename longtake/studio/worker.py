@@ -94,6 +94,10 @@ def make(task: Line, tell: Any) -> None:
     run, brief = folder / "film.run", str(folder / "board" / "storyboard.toml")
     order = api.order_of(brief, options, run=run, executor=task["executor"], film=out)
     order = replace(order, store=Watched(run, order.job, folder / "pictures", tell))
+    if not (
+        order.job.redone or options.get("draft")
+    ):  # takes of a film that is made anew are no more
+        shutil.rmtree(folder / "takes", ignore_errors=True)
     noted, chosen = False, 0
     for event in api.written(order, out, None, None):
         noted = noted or remember(run, str(out), brief, options)

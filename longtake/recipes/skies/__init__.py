@@ -41,7 +41,7 @@ BUILT_IN = Path(__file__).parents[2] / "weights"
 
 def skies(
     *,
-    scheme: str = SCHEME,
+    scheme: str = "",
     steps: int = SAMPLING.steps,
     shift: float = SAMPLING.shift,
     guidance: float = SAMPLING.guidance,
@@ -53,7 +53,7 @@ def skies(
     weights: str = "",
     device: str = "cpu",
 ) -> System:
-    """The built-in system. steps, rule, shift: of the sampler; hold: noise level of observed frames.
+    """The built-in system. scheme: its own if empty. steps, rule, shift: of the sampler; hold: noise level of observed frames.
 
     context: guidance on observed frames, 1 for none, where no long chain hangs on it: between keys, and
     near a picture that begins a take. Along a chain detail grows from call to call.
@@ -101,9 +101,8 @@ def skies(
 
         return Part(spec, make)
 
-    plan = find_scheme(scheme, WINDOW)
-    if scheme == SCHEME:
-        plan = Begun(plan, find_scheme(NEAR, WINDOW), PICTURED)
+    own = Begun(find_scheme(SCHEME, WINDOW), find_scheme(NEAR, WINDOW), PICTURED)
+    plan = find_scheme(scheme, WINDOW) if scheme else own
     guided = model(led)
     models = {"clip": model(clip), "fill": guided, ROLE: guided}
     stage = Stage(plan, models, Part(codec, make_codec))

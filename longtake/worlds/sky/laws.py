@@ -66,7 +66,8 @@ class Album:
         """
         while True:
             far = (self.pages - pictures[0]).abs().mean(1).flatten(1).amax(1)
-            alike = far.argsort()[:_TRIED][far.sort().values[:_TRIED] <= SEEN].tolist()
+            nearest = far.argsort()[:_TRIED]
+            alike = nearest[far[nearest] <= SEEN].tolist()
             if alike:
                 return min(alike, key=lambda place: self._unlike(pictures, place))
             if len(self.pages) >= self.limit:
