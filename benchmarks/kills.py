@@ -2,6 +2,7 @@
 
     python benchmarks/kills.py --kills 100                                # the tests' toy system
     python benchmarks/kills.py --kills 20 --model skies --frames 200      # the built-in model
+    python benchmarks/kills.py --kills 40 --executor processes:2          # or one of its workers
 
 Every second film is a redo of a finished one. A film is killed some times and then brought to its
 end; it must then be the same to the byte, its manifest too, with nothing left over beside it and
@@ -11,11 +12,13 @@ one is not.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -49,10 +52,16 @@ class Tally:
 @click.option("--model", default=TOY)
 @click.option("--frames", default=240)
 @click.option("--slow", default=0.02, help="Seconds that each call of the toy takes besides.")
+@click.option(
+    "--executor", default="serial", help="Of its processes each is as likely to be killed."
+)
 @click.option("--seed", default=0, help="Of the moments.")
-def main(kills: int, each: int, model: str, frames: int, slow: float, seed: int) -> None:
+def main(
+    kills: int, each: int, model: str, frames: int, slow: float, executor: str, seed: int
+) -> None:
     """Kill films and resume them."""
     asked = ["a", "--model", model, "--frames", str(frames), "--out", "film.mp4"]
+    asked += ["--executor", executor]
     asked += ["--set", f"slow={slow}"] if model == TOY else []
     with tempfile.TemporaryDirectory() as folder:
         tally = campaign(Path(folder), asked, kills, each, random.Random(seed))
@@ -80,7 +89,7 @@ def campaign(
         told = redo if again else asked
         for _ in range(min(each, kills - tally.kills)):
             tally.kills += 1
-            if killed(place, told, chance.uniform(0, 1.1 * spans[again])):
+            if killed(place, told, chance.uniform(0, 1.1 * spans[again]), chance):
                 tally.late += 1
             elif again and not any(same(done, place, FILM) for done in (plain, redone)):
                 tally.wrong.append(f"{place.name}: neither the old film nor the new one stands")
@@ -102,14 +111,27 @@ def whole(place: Path, asked: Sequence[str]) -> float:
     return time.monotonic() - began
 
 
-def killed(place: Path, asked: Sequence[str], seconds: float) -> bool:
-    """Kills a film so long after its plan; whether it was finished before."""
+def killed(place: Path, asked: Sequence[str], seconds: float, chance: random.Random) -> bool:
+    """Kills a film, or one of its workers, so long after its plan; whether it was finished before."""
     process = begun(place, asked)
     began = planned(process)
     time.sleep(max(0.0, began + seconds - time.monotonic()))
-    process.kill()
+    finished = process.poll() == 0
+    victim = chance.choice([process.pid, *workers(process.pid)])
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(victim, signal.SIGKILL)
     process.communicate()
-    return process.returncode == 0
+    return finished
+
+
+def workers(pid: int) -> list[int]:
+    """The processes that a process began (Linux)."""
+    try:
+        return [
+            int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        ]
+    except OSError:
+        return []
 
 
 def finished(place: Path, asked: Sequence[str]) -> dict[str, int]:

@@ -58,7 +58,10 @@ class Planner(Protocol):
 
 
 class Encoder(Protocol):
-    """Turns prompts into rows of a control track."""
+    """Turns prompts into rows of a control track.
+
+    One that also has `beside(prompts)` is asked that where a picture of the user's shows the scene.
+    """
 
     @property
     def fingerprint(self) -> str: ...
@@ -69,13 +72,17 @@ class Encoder(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Cue:
-    """A prompt that holds from `start` to `stop` seconds (None: for ever) of one take's flow."""
+    """A prompt that holds from `start` to `stop` seconds (None: for ever) of one take's flow.
+
+    pictured: a picture of the user's lies in it, which words about the scene must not fight.
+    """
 
     start: float
     stop: float | None
     prompt: str
     cut: bool = True
     seed: int | None = None
+    pictured: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,20 +124,30 @@ class Controls:
 
         mixes = [self.mix(index) for index in indices]
         used = sorted({place for mix in mixes for place, _ in mix})
-        rows = dict(
-            zip(used, self.encoder.encode([self.cues[n].prompt for n in used]), strict=True)
-        )
-        return {"text": torch.stack([sum(w * rows[n] for n, w in mix) for mix in mixes])}
+        rows = {n: self._row(self.encoder, self.cues[n]) for n in used}
+        mixed = [torch.stack([w * rows[n] for n, w in mix]).sum(0) for mix in mixes]
+        return {"text": torch.stack(mixed)}
 
     def digest(self, indices: Indices) -> str:
         """Of everything that shapes the tracks at `indices`, and of nothing else."""
         if self.encoder is None or not self.cues:
             return ""
         words = [
-            [(self.cues[n].prompt, round(weight, 6)) for n, weight in self.mix(index)]
+            [(*self._said(self.cues[n]), round(weight, 6)) for n, weight in self.mix(index)]
             for index in indices
         ]
         return fingerprint([self.encoder.fingerprint, words])
+
+    @staticmethod
+    def _row(encoder: Encoder, cue: Cue) -> Tensor:
+        """(d,)."""
+        encode = getattr(encoder, "beside", encoder.encode) if cue.pictured else encoder.encode
+        row: Tensor = encode([cue.prompt])[0]
+        return row
+
+    @staticmethod
+    def _said(cue: Cue) -> tuple[str, ...]:
+        return (cue.prompt, "beside a picture") if cue.pictured else (cue.prompt,)
 
 
 @dataclasses.dataclass(frozen=True)

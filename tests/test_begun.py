@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import pytest
+import torch
 
 import longtake
+from longtake.api import order_of
+from longtake.controls import Shot, Storyboard
 from longtake.schemes import Begun, find_scheme
 from longtake.steps import Plan, Timeline
+from longtake.video import write_image
 
 USUAL = find_scheme("unified:window=16,step=8,spacing=16,overlap=5,joins=none")
 NEAR = find_scheme("unified:window=16,step=2,spacing=4,overlap=5,joins=none")
@@ -65,3 +70,22 @@ def test_the_built_in_model_begins_so_unless_told_otherwise() -> None:
     assert isinstance(stage.scheme, Begun) and stage.scheme.window == 16
     (stage,) = longtake.load("skies", scheme="long-range:window=16").stages
     assert not isinstance(stage.scheme, Begun)
+
+
+def test_words_do_not_fight_what_a_picture_shows(tmp_path: Path) -> None:
+    path = tmp_path / "hills.png"
+    write_image(torch.zeros(3, 128, 128, dtype=torch.uint8), path)
+    shots = (Shot("dusk over the sea", 4.0), Shot("night over the sea", 4.0, cut=False))
+    job = order_of(Storyboard(shots), {"images": (str(path),)}, run=None, executor="serial").job
+    plain = order_of(Storyboard(shots), {}, run=None, executor="serial").job
+    assert [cue.pictured for cue in job.cues] == [True, False]
+    assert not any(cue.pictured for cue in plain.cues)
+    words = job.system.encoder
+    heard, told = (film.controls.at([0])["text"][0] for film in (job, plain))
+    assert torch.equal(heard, words.beside([shots[0].prompt])[0])  # type: ignore[union-attr]
+    assert torch.equal(told, words.encode([shots[0].prompt])[0])  # type: ignore[union-attr]
+    assert not torch.equal(heard, told)
+    last = 19  # of the second shot: 80 frames by fours
+    assert torch.equal(job.controls.at([last])["text"], plain.controls.at([last])["text"])
+    assert job.controls.digest((0,)) != plain.controls.digest((0,))
+    assert job.controls.digest((last,)) == plain.controls.digest((last,))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from pathlib import Path
@@ -91,6 +92,16 @@ def test_a_control_vector_holds_a_share_for_each_class(encoder: WordEncoder) -> 
     assert all(sums[name] < 0.1 for name in ("wind", "weather"))
     assert vectors[1].abs().max() == 0
     assert bool(((vectors >= 0) & (vectors <= 1.0001)).all())
+
+
+def test_attributes_can_be_left_unheard(encoder: WordEncoder) -> None:
+    prompts = ["a clear night over the sea", "fog"]
+    heard, left = encoder.encode(prompts), encoder.encode(prompts, without={"land"})
+    start = sum(len(ATTRIBUTES[name]) for name in itertools.takewhile("land".__ne__, ATTRIBUTES))
+    end = start + len(ATTRIBUTES["land"])
+    assert heard[0, start:end].sum() > 0.9 and left[:, start:end].abs().max() == 0
+    rest = torch.arange(WIDTH).lt(start) | torch.arange(WIDTH).ge(end)
+    assert torch.equal(heard[:, rest], left[:, rest])
 
 
 def test_a_prompt_reads_the_same_in_any_company(encoder: WordEncoder) -> None:

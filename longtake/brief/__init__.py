@@ -112,7 +112,8 @@ def job_of(brief: Brief, options: Options) -> Job:
         return redone_job(drafted_job(_joining(job, spans), options), options)
     given = _given(job, spans, options)
     _check_apart(given, fps, job.frames)
-    job = _joining(dataclasses.replace(job, given=given), spans)
+    cues = tuple(_cue(span, fps, given) for span in spans)
+    job = _joining(dataclasses.replace(job, cues=cues, given=given), spans)
     return redone_job(drafted_job(job, options), options)
 
 
@@ -263,10 +264,11 @@ def _storyboard(prompt: str, system: System, seconds: float) -> Storyboard:
     return Storyboard((Shot(clean, seconds),))
 
 
-def _cue(span: Span, fps: Fraction) -> Cue:
+def _cue(span: Span, fps: Fraction, given: Sequence[Given] = ()) -> Cue:
     stop = None if span.end is None else float(span.end / fps)
-    shot = span.shot
-    return Cue(float(span.first / fps), stop, shot.prompt, shot.cut, shot.seed)
+    shot, end = span.shot, math.inf if span.end is None else span.end
+    pictured = any(still.still and span.first <= still.frame < end for still in given)
+    return Cue(float(span.first / fps), stop, shot.prompt, shot.cut, shot.seed, pictured)
 
 
 def _pins(options: Options, kind: str) -> list[Pin]:

@@ -282,6 +282,10 @@ def _announce(job: Job, voice: Voice) -> None:
     if read is None or voice.json or voice.quiet:
         return
     for number, cue in enumerate(job.cues[:20], 1):
-        words = ", ".join(f"{name} {value}" for name, (value, _) in read(cue.prompt).items())
+        shown = getattr(job.system.encoder, "shown", ()) if cue.pictured else ()
+        heard = {name: value for name, (value, _) in read(cue.prompt).items()}
+        told = [f"{name} {value}" for name, value in heard.items() if name not in shown]
+        told += [f"{name} as the picture shows it" for name in heard if name in shown]
+        words = ", ".join(told)
         shot = f"shot {number} from {cue.start:g} s: " if len(job.cues) > 1 else "understood: "
         voice.note(f"{shot}{words or 'nothing this model can show; anything may come'}")

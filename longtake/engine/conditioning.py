@@ -19,7 +19,7 @@ class Remembering:
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
-        self._known: OrderedDict[str, Tensor] = OrderedDict()
+        self._known: OrderedDict[tuple[str, bool], Tensor] = OrderedDict()
 
     @property
     def fingerprint(self) -> str:
@@ -28,15 +28,25 @@ class Remembering:
 
     def encode(self, prompts: Sequence[str]) -> Tensor:
         """(len(prompts), d)."""
+        return self._rows(prompts, beside=False)
+
+    def beside(self, prompts: Sequence[str]) -> Tensor:
+        """The same beside a picture, as the encoder itself hears it."""
+        return self._rows(prompts, beside=True)
+
+    def _rows(self, prompts: Sequence[str], beside: bool) -> Tensor:
         import torch
 
-        return torch.cat([self._row(prompt) for prompt in prompts])
+        return torch.cat([self._row(prompt, beside) for prompt in prompts])
 
-    def _row(self, prompt: str) -> Tensor:
-        row = self._known.get(prompt)
+    def _row(self, prompt: str, beside: bool) -> Tensor:
+        asked = (prompt, beside)
+        row = self._known.get(asked)
         if row is None:
-            row = self._known[prompt] = self._encoder.encode([prompt])
+            encode = self._encoder.encode
+            encode = getattr(self._encoder, "beside", encode) if beside else encode
+            row = self._known[asked] = encode([prompt])
             if len(self._known) > PROMPTS:
                 self._known.popitem(last=False)
-        self._known.move_to_end(prompt)
+        self._known.move_to_end(asked)
         return row

@@ -8,7 +8,7 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -232,8 +232,11 @@ class WordEncoder:
         return self._fingerprint
 
     @torch.no_grad()
-    def encode(self, prompts: Sequence[str]) -> Tensor:
-        """Control vectors (p, WIDTH) in the order of the attributes; a silent attribute is all zeros."""
+    def encode(self, prompts: Sequence[str], without: Container[str] = ()) -> Tensor:
+        """Control vectors (p, WIDTH) in the order of the attributes; a silent attribute is all zeros.
+
+        without: attributes of which nothing is to be heard.
+        """
         cut, owners = self._cut(prompts)
         width = sum(map(len, self.loaded.attributes.values()))
         out = torch.zeros(len(prompts), width)
@@ -243,6 +246,10 @@ class WordEncoder:
             for row, owner in enumerate(owners[first : first + len(logits[0])]):
                 self._add([part[row] for part in logits], out[owner], silent[owner])
             first += len(logits[0])
+        sizes = [len(classes) for classes in self.loaded.attributes.values()]
+        for name, part in zip(self.loaded.attributes, out.split(sizes, 1), strict=True):
+            if name in without:
+                part.zero_()
         return out
 
     def understood(self, prompt: str) -> dict[str, tuple[str, float]]:

@@ -124,6 +124,8 @@ def save(state: Mapping[str, Tensor], path: Path, shape: Any, *, rows: bool = Fa
 class Words:
     """The text encoder, read at first use; its fingerprint needs no torch."""
 
+    shown = ("land",)  # by a picture of the user's, whatever the words say
+
     def __init__(self, path: Path) -> None:
         self.path = path
 
@@ -145,6 +147,10 @@ class Words:
     def encode(self, prompts: Sequence[str]) -> Tensor:
         """(p, 27): see `WordEncoder`."""
         return self.reader.encode(prompts)
+
+    def beside(self, prompts: Sequence[str]) -> Tensor:
+        """The same without what a picture shows."""
+        return self.reader.encode(prompts, without=self.shown)
 
     def understood(self, prompt: str) -> dict[str, tuple[str, float]]:
         """What the prompt was read as: attribute to class and probability."""
