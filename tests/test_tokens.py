@@ -211,3 +211,34 @@ def test_guidance_leans_towards_the_prompt() -> None:
     strong = model(temperature=0, guidance=9.0).sample(asked).frames
     assert torch.equal(none, silent) and not torch.equal(none, plain)
     assert not torch.equal(strong, plain)
+
+
+def test_what_is_observed_is_read_once() -> None:
+    """Other takes of a step find its prefix: the same bits as without, until a weight moves."""
+    seen = Clip(codes(3), (0, 1, 2))
+    law, alone = model(guidance=2.0), model(guidance=2.0)
+    alone._prefixes.room = 0
+    for seed in range(3):
+        asked = request((3, 5), seen, seed=seed)
+        assert torch.equal(law.sample(asked).frames, alone.sample(asked).frames)
+        alone._prefixes._kept.clear()
+    assert law._prefixes.found == 4, "told and untold, in the second take and the third"
+    assert alone._prefixes.found == 0
+    other = request((3, 5), Clip(codes(3, seed=9), (0, 1, 2)))
+    law.sample(other)
+    assert law._prefixes.found == 4
+    before = law.sample(other).frames
+    with torch.no_grad():
+        law.net.embed.weight.mul_(-1)
+    after = law.sample(other)
+    assert law._prefixes.found == 6 and not torch.equal(before, after.frames)
+
+
+def test_prefixes_take_no_more_room_than_they_may() -> None:
+    law = model()
+    law.sample(request((3,), Clip(codes(1), (0,))))
+    (one,) = law._prefixes._kept.values()
+    law._prefixes.room = 2 * one.size
+    for seed in range(1, 6):
+        law.sample(request((3,), Clip(codes(1, seed=seed), (0,))))
+    assert len(law._prefixes._kept) == 2 and one.size > 0

@@ -9,6 +9,8 @@ about, so frames may lie anywhere: before, between or after what is observed.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -19,7 +21,9 @@ from longtake.errors import FitError
 from longtake.models.picking import Picking, pick, uniform
 from longtake.models.sheets import Sheet, clips, joined, sheet
 from longtake.nets.gpt import GPT
-from longtake.nets.tokens import prefix_causal
+from longtake.nets.tokens import Memory, prefix_causal
+
+ROOM = 1 << 28  # bytes of keys and values that a model keeps of prefixes
 
 
 class TokenModel:
@@ -29,6 +33,7 @@ class TokenModel:
         if spec.codes != net.shape.codes:
             raise FitError(f"codes={spec.codes}", "TokenModel", f"codes={net.shape.codes}")
         self.net, self.spec, self.picking = net, spec, picking or Picking()
+        self._prefixes = Prefixes(net)
 
     def sample(self, request: ClipRequest) -> Clip:
         """A clip of codes at `request.targets`."""
@@ -46,7 +51,8 @@ class TokenModel:
         told = [whole.text]
         if self.picking.guidance != 1 and whole.text is not None:
             told.append(torch.zeros_like(whole.text))
-        readers = [Reader(self.net, dataclasses.replace(whole, text=text), device) for text in told]
+        sheets = [dataclasses.replace(whole, text=text) for text in told]
+        readers = [Reader(self.net, one, device, self._prefixes) for one in sheets]
         token = torch.full((len(chance), 1), self.net.begin)
         found = []
         for n in range(chance.shape[1]):
@@ -75,18 +81,59 @@ def log_chances(net: GPT, whole: Sheet) -> Tensor:
     return logits.log_softmax(-1).gather(-1, codes[..., None])[..., 0]
 
 
-class Reader:
-    """A GPT at its place in a sheet: the prefix read with the first token, then one token at a time."""
+class Prefixes:
+    """What a net kept of the prefixes it read lately, by everything that shaped it.
 
-    def __init__(self, net: GPT, whole: Sheet, device: torch.device) -> None:
-        self.net, self.prefix = net, whole.prefix
+    Other takes of a step, or the same one rolled again, observe the same frames: these are read once.
+    """
+
+    def __init__(self, net: GPT, room: int = ROOM) -> None:
+        self.net, self.room, self.found = net, room, 0
+        self._kept: OrderedDict[str, Memory] = OrderedDict()
+
+    def read(self, whole: Sheet, device: torch.device) -> Memory:
+        """Keys and values of a sheet's prefix, to be gone on from; read anew if not kept."""
+        parts = [whole.codes[:, : whole.prefix], whole.places[:, : whole.prefix]]
+        parts += [] if whole.text is None else [whole.text[:, : whole.prefix]]
+        mark = self._mark(parts)
+        memory = self._kept.pop(mark, None)
+        self.found += memory is not None
+        if memory is None:
+            memory = self.net.memory()
+            codes, places, *text = (part.to(device) for part in parts)
+            seen = torch.ones(whole.prefix, whole.prefix, dtype=torch.bool, device=device)
+            self.net(codes, places, places, text[0] if text else None, seen, memory)
+        self._kept[mark] = memory
+        while len(self._kept) > 1 and sum(kept.size for kept in self._kept.values()) > self.room:
+            self._kept.popitem(last=False)
+        return memory.fork()
+
+    def _mark(self, parts: Sequence[Tensor]) -> str:
+        """Of the prefix, and of the state the weights are in, for a net may be in training."""
+        told = hashlib.sha256()
+        for weight in self.net.parameters():
+            told.update(f"{weight.data_ptr()} {weight._version} ".encode())
+        for part in parts:
+            told.update(f"{part.dtype} {tuple(part.shape)} ".encode())
+            told.update(part.contiguous().cpu().numpy())
+        return told.hexdigest()
+
+
+class Reader:
+    """A GPT at its place in a sheet: the prefix read first, then one token at a time."""
+
+    def __init__(
+        self, net: GPT, whole: Sheet, device: torch.device, prefixes: Prefixes | None = None
+    ) -> None:
+        self.net, self.prefix, self._prefixes = net, whole.prefix, prefixes
+        self._sheet, self._device = whole, device
         self._known = whole.codes[:, : whole.prefix].to(device)
         self._asked = whole.places.to(device)
         # The token before the first target is the beginning's, held at that target's own place.
         shifted = [whole.places[:, : whole.prefix + 1], whole.places[:, whole.prefix : -1]]
         self._held = torch.cat(shifted, 1).to(device)
         self._text = None if whole.text is None else whole.text.to(device)
-        self._memory = net.memory()
+        self._memory: Memory | None = None
 
     def all(self, tokens: Tensor) -> Tensor:
         """Logits (b, n, codes) for every target, given all tokens (b, n) before them; no cache."""
@@ -100,21 +147,20 @@ class Reader:
 
     def next(self, token: Tensor) -> Tensor:
         """Logits (b, codes) of the next target, given one more token (b, 1)."""
-        start, device = len(self._memory), self._asked.device
-        tokens, mask = token.to(device), None
-        if not start:
-            tokens = torch.cat([self._known, tokens], 1)
-            mask = prefix_causal(self.prefix, 1).to(device)
-        stop = start + tokens.shape[1]
+        if self._memory is None:
+            prefixes = self._prefixes or Prefixes(self.net)
+            read = self.prefix > 0
+            self._memory = prefixes.read(self._sheet, self._device) if read else self.net.memory()
+        start = len(self._memory)
+        stop = start + 1
         part = slice(start, stop)
         logits = self.net(
-            tokens,
+            token.to(self._device),
             self._held[:, part],
             self._asked[:, part],
             self._row(start, stop),
-            mask,
-            self._memory,
-            self._held[:, :stop],
+            memory=self._memory,
+            reads=self._held[:, :stop],
         )
         return logits[:, -1].cpu()
 

@@ -74,6 +74,18 @@ class Memory:
     def __init__(self, blocks: int) -> None:
         self._kept: list[tuple[Tensor, Tensor] | None] = [None] * blocks
 
+    def fork(self) -> Memory:
+        """The same memory, to be gone on from apart."""
+        other = Memory(0)
+        other._kept = list(self._kept)
+        return other
+
+    @property
+    def size(self) -> int:
+        """Bytes held."""
+        pairs = (pair for pair in self._kept if pair is not None)
+        return sum(part.numel() * part.element_size() for pair in pairs for part in pair)
+
     def __len__(self) -> int:
         """Tokens read so far."""
         first = self._kept[0]
