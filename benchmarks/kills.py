@@ -6,8 +6,8 @@
 
 Every second film is a redo of a finished one. A film is killed some times and then brought to its
 end; it must then be the same to the byte, its manifest too, with nothing left over beside it and
-nothing spare in its run folder; until then a redo leaves the old film in its place. Exit code 1 if
-one is not.
+nothing spare in its run folder; until then a redo leaves the old film in its place. The toy counts its
+calls: a kill may cost one of each worker's. Exit code 1 if anything else is found.
 """
 
 from __future__ import annotations
@@ -36,13 +36,17 @@ BESIDE = (*FILM, "film.mp4.manifest.json")
 
 @dataclasses.dataclass
 class Tally:
-    """What became of the films. late: kills that came when a film was already finished."""
+    """What became of the films. late: when a kill would have come, the film was finished.
+
+    reused, ran: steps of the last runs. again: calls begun more often than an uninterrupted film begins them.
+    """
 
     kills: int = 0
     late: int = 0
     films: int = 0
     reused: int = 0
     ran: int = 0
+    again: int = 0
     wrong: list[str] = dataclasses.field(default_factory=list)
 
 
@@ -55,29 +59,40 @@ class Tally:
 @click.option(
     "--executor", default="serial", help="Of its processes each is as likely to be killed."
 )
+@click.option("--scheme", default="", help="The model's own if none.")
 @click.option("--seed", default=0, help="Of the moments.")
 def main(
-    kills: int, each: int, model: str, frames: int, slow: float, executor: str, seed: int
+    kills: int,
+    each: int,
+    model: str,
+    frames: int,
+    slow: float,
+    executor: str,
+    scheme: str,
+    seed: int,
 ) -> None:
     """Kill films and resume them."""
     asked = ["a", "--model", model, "--frames", str(frames), "--out", "film.mp4"]
-    asked += ["--executor", executor]
+    asked += ["--executor", executor, *(["--scheme", scheme] if scheme else [])]
     asked += ["--set", f"slow={slow}"] if model == TOY else []
     with tempfile.TemporaryDirectory() as folder:
-        tally = campaign(Path(folder), asked, kills, each, random.Random(seed))
+        many = int(executor.partition(":")[2] or 1)
+        tally = campaign(Path(folder), asked, kills, each, many, random.Random(seed))
     click.echo(json.dumps(dataclasses.asdict(tally)))
     sys.exit(1 if tally.wrong else 0)
 
 
 def campaign(
-    folder: Path, asked: Sequence[str], kills: int, each: int, chance: random.Random
+    folder: Path, asked: Sequence[str], kills: int, each: int, workers: int, chance: random.Random
 ) -> Tally:
     """So many kills, of each film a few; `folder` holds the films."""
     redo = [*asked, "--redo", "4-14", "--takes", "3"]
     plain, redone = folder / "plain", folder / "redone"
     spans = [whole(plain, asked)]
+    calls = [counted(plain)]
     shutil.copytree(plain, redone)
     spans.append(whole(redone, redo))
+    calls.append(counted(redone))
     tally = Tally()
     while tally.kills < kills:
         again = tally.films % 2 == 1
@@ -87,18 +102,36 @@ def campaign(
         else:
             place.mkdir()
         told = redo if again else asked
+        struck = 0
         for _ in range(min(each, kills - tally.kills)):
-            tally.kills += 1
-            if killed(place, told, chance.uniform(0, 1.1 * spans[again]), chance):
+            if killed(place, told, chance.uniform(0, spans[again]), chance):
                 tally.late += 1
-            elif again and not any(same(done, place, FILM) for done in (plain, redone)):
+                break
+            struck += 1
+            if again and not any(same(done, place, FILM) for done in (plain, redone)):
                 tally.wrong.append(f"{place.name}: neither the old film nor the new one stands")
         resumed = finished(place, told)
         tally.reused, tally.ran = tally.reused + resumed["reused"], tally.ran + resumed["ran"]
-        tally.films += 1
+        tally.films, tally.kills = tally.films + 1, tally.kills + struck
+        twice = counted(place) - calls[again]
+        tally.again += twice
+        if twice > struck * workers:
+            tally.wrong.append(f"{place.name}: {twice} calls again after {struck} kills")
         tally.wrong += [f"{place.name}: {why}" for why in faults(place, redone if again else plain)]
         shutil.rmtree(place)
+        notes(place).unlink(missing_ok=True)
     return tally
+
+
+def notes(place: Path) -> Path:
+    """Where calls of a film in a folder are counted."""
+    return place.with_suffix(".calls")
+
+
+def counted(place: Path) -> int:
+    """Calls that the toy made for a film; 0 of other models."""
+    path = notes(place)
+    return path.stat().st_size if path.exists() else 0
 
 
 def whole(place: Path, asked: Sequence[str]) -> float:
@@ -148,7 +181,11 @@ def faults(place: Path, model: Path) -> list[str]:
     found += [f"left over: {name}" for name in sorted(names)]
     found += [f"left over: {path.name}" for path in place.rglob(".tmp-*")]
     swept = subprocess.run(
-        command("gc", "film.run"), cwd=place, env=environment(), capture_output=True, check=False
+        command("gc", "film.run"),
+        cwd=place,
+        env=environment(place),
+        capture_output=True,
+        check=False,
     )
     dropped = json.loads(swept.stdout)["dropped"] if swept.returncode == 0 else "failed"
     return found if dropped == 0 else [*found, f"gc: {dropped}"]
@@ -164,7 +201,7 @@ def begun(place: Path, asked: Sequence[str]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         command("generate", *asked),
         cwd=place,
-        env=environment(),
+        env=environment(place),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     )
@@ -181,8 +218,9 @@ def command(*words: str) -> list[str]:
     return [sys.executable, "-m", "longtake", *words, "--json"]
 
 
-def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+def environment(place: Path) -> dict[str, str]:
+    told = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TOY_CALLS": str(notes(place))}
+    return {**os.environ, **told}
 
 
 if __name__ == "__main__":

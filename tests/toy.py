@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SIDE, STRIDE = 8, 4
+CALLS = "TOY_CALLS"  # where calls are counted, if anywhere
 
 
 class Drift:
@@ -24,6 +26,9 @@ class Drift:
         self.spec, self.slow = spec, slow
 
     def sample(self, request: ClipRequest) -> Clip:
+        if CALLS in os.environ:  # a byte for every call, whichever process made it
+            with open(os.environ[CALLS], "ab", buffering=0) as file:
+                file.write(b".")
         time.sleep(self.slow)
         noise = request.noise.clip(request.samples, request.targets, request.frame)
         seen = request.observed
