@@ -28,6 +28,7 @@ from typing import Any
 
 import click
 import torch
+import watching
 
 from longtake import api
 from longtake.brief.systems import make_system
@@ -44,7 +45,7 @@ PROMPT = "a bright noon over the plain, scattered fluffy clouds drifting right"
 WIDE = "coarse-to-fine"  # its waves are wide
 
 Line = dict[str, Any]
-Work = Callable[[], None]  # done once, and timed
+Work = Callable[[], float | None]  # done once, and timed, unless it says how long it took itself
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,12 +209,26 @@ def length(film: Film) -> Iterator[tuple[Work, Work]]:
     yield lambda: made(long), several
 
 
+def watched(film: Film) -> Iterator[tuple[Work, Work]]:
+    """A film of the studio under fifty pairs of eyes, and under none."""
+    yield from watching.watched(film, PROMPT)
+
+
+def visible(film: Film) -> Iterator[tuple[Work, Work]]:
+    """A film's first picture in the studio, and the step it shows."""
+    yield from watching.first_picture(film, PROMPT)
+
+
 CASES = (
     Case("overhead", "`generate`", "the same calls, decoding and encoding", "<= 1.05", overhead),
     Case("batched", "a wave in `serial`", "the same in `batched:8`", ">= 1", batched),
     Case("processes", "a wave in `processes:1`", "in `processes:2`", ">= 1.8", processes),
     Case("ray", "a wave by one `ray` worker", "by two", ">= 1.8", ray),
     Case("length", "a film of the toy model", "16 that are as long together", "<= 1.05", length),
+    Case(
+        "watched", "a film in the studio that 50 watch", "that nobody watches", "<= 1.05", watched
+    ),
+    Case("visible", "from start to first picture in the studio", "its step", "<= 1.5", visible),
 )
 
 
@@ -243,8 +258,8 @@ def measured(case: Case, film: Film, rounds: int) -> Line:
 def timed(work: Work) -> float:
     """Seconds that a thing took."""
     began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
+    told = work()
+    return time.perf_counter() - began if told is None else told
 
 
 def machine() -> Line:
