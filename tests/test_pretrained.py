@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from longtake.recipes.pretrained import Knobs, wrapped
 SHORTER = {"mochi": (19, 7)}  # a latent frame holds six frames, not four
 PROMPT = "a calm sea at dawn"
 NAMES = tuple(parts.PIPELINES)
+OWN = ("noise", "length", "history")  # knobs
 KEPT: dict[str, Any] = {}
 
 
@@ -45,7 +47,7 @@ def picture(place: Path, size: tuple[int, int], seed: int = 0) -> Path:
 def film(name: str, frames: int, images: tuple[str, ...] = (), **options: Any) -> Tensor:
     """Frames (t, 3, h, w) uint8 of a film; keywords of `Knobs` and of `generate`."""
     _, clip, size = parts.PIPELINES[name]
-    knobs = {key: options.pop(key) for key in ("noise", "length") if key in options}
+    knobs = {key: options.pop(key) for key in OWN if key in options}
     system = wrapped(
         pipeline(name), Knobs(clip=clip, steps=2, **knobs), mark=name, extra=parts.said(name)
     )
@@ -226,3 +228,50 @@ def test_films_denoised_as_a_whole(length: str) -> None:
         film("wan-text", 50, length=length, scheme="autoregressive:window=6")
     with pytest.raises(InputError, match="windows"):
         film("ltx-text", 50, length=length)
+
+
+# --- history guidance
+
+
+def test_history_guidance_weighs_what_the_past_adds() -> None:
+    from longtake.models.pretrained.history import empty_past, guided_by_past, noisy_prefix
+
+    class Sum(torch.nn.Module):
+        """What it is shown, and all of the past it is told."""
+
+        def forward(self, hidden_states: Tensor, timestep: Tensor, **past: Tensor) -> tuple[Tensor]:
+            told = sum(part.sum() for part in past.values()) + timestep.sum()
+            return (hidden_states + told,)
+
+    net, x, time = Sum(), torch.ones(1, 1, 3, 1, 1), torch.zeros(1)
+    past = {"latents_history_2x": torch.ones(1, 1, 2, 1, 1), "latents_clean": torch.ones(1, 1, 2)}
+    plain = net(x, time, **past)[0]
+    with guided_by_past(net, 3.0, empty_past):
+        made = net(hidden_states=x, timestep=time, **past)[0]
+        begun = net(hidden_states=x, timestep=time, latents_history_2x=torch.zeros(2))[0]
+    assert torch.equal(made, plain + 2 * 2), "two coarse frames are the past; the picture stays"
+    assert torch.equal(begun, x), "nothing to leave out"
+    assert torch.equal(net(x, time, **past)[0], plain), "the network is as it was"
+
+    scheduler = SimpleNamespace(timesteps=torch.tensor([9.0, 4.0]))
+    noise, times = torch.full_like(x, 5.0), torch.tensor([[0.0, 0.0, 4.0]])
+    with guided_by_past(net, 0.0, noisy_prefix(noise, 2, scheduler)):
+        alone = net(hidden_states=x, timestep=times)[0]
+    assert alone.flatten().tolist() == [5 + 22, 5 + 22, 1 + 22]
+
+
+SCALE = 50.0  # tiny networks hardly look beside a frame
+
+
+@pytest.mark.parametrize("name", ["skyreels-forcing", "helios", "framepack"])
+def test_history_guidance_changes_what_follows_a_past(name: str, tmp_path: Path) -> None:
+    images = pictures(name, tmp_path)
+    clip = parts.PIPELINES[name][1]
+    long = clip + 16
+    plain = film(name, long, images)
+    assert torch.equal(film(name, long, images, history=1.0), plain)
+    guided = film(name, long, images, history=SCALE)
+    assert not torch.equal(guided[-8:], plain[-8:])
+    assert torch.equal(film(name, long + 16, images, history=SCALE)[: long - 8], guided[: long - 8])
+    with pytest.raises(InputError, match="history"):
+        film("wan-text", 17, history=2.0)

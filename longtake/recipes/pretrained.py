@@ -63,6 +63,7 @@ class Knobs:
     length: str = "replace"
     observed_noise: float = 0.0
     anchor: float = 0.0
+    history: float = 1.0
 
     def __post_init__(self) -> None:
         for name, known in (("noise", NOISES), ("length", LENGTHS)):
@@ -77,6 +78,8 @@ class Knobs:
         for name in ("observed_noise", "anchor"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name}={getattr(self, name)}", "--set", f"{name}=0 to 1")
+        if not 0 <= self.history <= 100:
+            raise InputError(f"history={self.history}", "--set", "history=1.5")
 
 
 def pretrained(
@@ -91,6 +94,7 @@ def pretrained(
     length: str = "replace",
     observed_noise: float = 0.0,
     anchor: float = 0.0,
+    history: float = 1.0,
     dtype: str = "float32",
     device: str = "cpu",
     offload: str = "none",
@@ -104,10 +108,11 @@ def pretrained(
     noise: own (of every index) or diffusers (a film no longer than the clip is the pipeline's own, to the bit).
     length: how a pipeline that observes nothing goes on: replace (known latents put in place at every
     step), windows (the film as a whole, denoised in overlapping windows), freenoise (so, and windows share
-    their noise), or none. observed_noise, anchor: against drift, see `longtake.models.wrappers.NoiseAugmented`
-    and `longtake.models.drift.Anchored`. dtype, offload, lora, attention, cache: see `Running`. download: of a hub id that is not on this machine: no, ask or yes.
+    their noise), or none. observed_noise, anchor, history: against drift, see `longtake.models.wrappers.NoiseAugmented`,
+    `longtake.models.drift.Anchored` and `longtake.models.pretrained.history`. dtype, offload, lora, attention, cache: see `Running`. download: of a hub id that is not on this machine: no, ask or yes.
     """
-    knobs = Knobs(scheme, noise, clip, steps, guidance, negative, length, observed_noise, anchor)
+    told = (scheme, noise, clip, steps, guidance, negative, length, observed_noise, anchor, history)
+    knobs = Knobs(*told)
     running = Running(dtype, device, offload, lora, attention, cache)
     if not folder:
         raise InputError("no folder of a pipeline", "--set folder", "--model FOLDER")
@@ -179,6 +184,9 @@ def _system(
     if windowed and not (family.observes == "none" and family.windows):
         able = "replace, none" if family.observes == "none" else "replace, which it does not need"
         raise InputError(f"{what.name} cannot be denoised in windows", "--set length", able)
+    if knobs.history != 1 and family.shows not in ("prefix", "history", "sections"):
+        said = f"{what.name} has no past beside what it makes that could be left out"
+        raise InputError(said, "--set history", "history=1")
     settings = [
         VERSION,
         mark,
@@ -218,6 +226,7 @@ def _system(
             replaces,
             window if windowed else 0,
             knobs.length == "freenoise",
+            knobs.history,
             extra or {},
         )
         kinds = {"history": ChunkModel, "sections": SectionModel}

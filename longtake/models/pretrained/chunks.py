@@ -15,6 +15,7 @@ from torch import Tensor
 
 from longtake.clip import Clip, ClipRequest
 from longtake.errors import FitError
+from longtake.models.pretrained.instead import instead
 from longtake.models.pretrained.pipeline import PipelineModel, seed_of
 
 SINK = "sink"  # the latent frame that a take began with, (1, c, 1, h, w)
@@ -68,7 +69,8 @@ class ChunkModel(PipelineModel):
                 "add_noise_to_image_latents": False,
                 "add_noise_to_video_latents": False,
             }
-        with self._beginning(request, sample, index, shape), self._undecoded():
+        beginning = self._beginning(request, sample, index, shape)
+        with beginning, self._undecoded(), self._guided():
             made: Tensor = self._called(request, (n - 1) * self.stride + 1, told)
         return made[:, :, -n:].float().cpu()
 
@@ -88,18 +90,15 @@ class ChunkModel(PipelineModel):
                 drawn = own(*args, **kwargs)
             return drawn
 
-        self.pipe.prepare_latents = prepare
-        try:
+        with instead(self.pipe, "prepare_latents", prepare):
             yield
-        finally:
-            del self.pipe.prepare_latents
 
     @contextlib.contextmanager
     def _undecoded(self) -> Iterator[None]:
         """While it lasts, the pipeline's autoencoder decodes nothing: the film is decoded elsewhere."""
-        vae = self.pipe.vae
-        vae.decode = lambda z, **kwargs: (z.new_zeros(1, 3, 1, 1, 1),)
-        try:
+
+        def decode(z: Tensor, **kwargs: Any) -> tuple[Tensor]:
+            return (z.new_zeros(1, 3, 1, 1, 1),)
+
+        with instead(self.pipe.vae, "decode", decode):
             yield
-        finally:
-            del vae.decode

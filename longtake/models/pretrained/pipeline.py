@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -17,6 +19,8 @@ from longtake.clip import Clip, ClipRequest, ClipSpec
 from longtake.errors import FitError
 from longtake.models.noise import Shuffled
 from longtake.models.pretrained.families import Family
+from longtake.models.pretrained.history import empty_past, guided_by_past, noisy_prefix
+from longtake.models.pretrained.instead import instead
 from longtake.models.pretrained.showing import Latents, Layout, Shown, answering, hand_over
 from longtake.models.pretrained.windows import codenoised
 
@@ -33,7 +37,8 @@ class Asking:
     noise: "own", which belongs to an index, or "diffusers", the pipeline's own generator. steps, guidance:
     None for the pipeline's own. replaces: observed frames are put in place at every step instead of
     being handed over. windows: latent frames in a window where films are denoised as a whole (0: they
-    are not); shares: those windows share their noise. extra: arguments for every call.
+    are not); shares: those windows share their noise. history: scale of history guidance, 1 for none.
+    extra: arguments for every call.
     """
 
     noise: str = "own"
@@ -43,6 +48,7 @@ class Asking:
     replaces: bool = False
     windows: int = 0
     shares: bool = False
+    history: float = 1.0
     extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -116,6 +122,7 @@ class PipelineModel:
             answering(self.pipe.vae, self.latents, handed, self._encoded),
             start.prepared(),
             self._windowed(),
+            self._guided(noise, len(placed.seen)),
         ):
             film = self._called(request, layout.frames, told)
         made = self._unlaid(last.get("latents", film), layout)[:, :, -len(placed.at) :]
@@ -237,6 +244,13 @@ class PipelineModel:
                     stack.enter_context(codenoised(net, size, max(1, size // 2)))
             yield
 
+    def _guided(self, noise: Tensor | None = None, seen: int = 0) -> AbstractContextManager[None]:
+        """While it lasts, the network predicts under history guidance, if there is to be any."""
+        if self.asking.history == 1 or (self.family.shows == "prefix" and noise is None):
+            return contextlib.nullcontext()
+        forget = empty_past if noise is None else noisy_prefix(noise, seen, self.pipe.scheduler)
+        return guided_by_past(self.pipe.transformer, self.asking.history, forget)
+
     def _laid(self, latents: Tensor) -> Tensor:
         """(b, c, s, h, w) as the pipeline holds latents."""
         if self.family.layout == "packed":
@@ -299,11 +313,8 @@ class _Start:
             yield
             return
         own = self._pipe.prepare_latents
-        self._pipe.prepare_latents = lambda *a, **k: self._prepare(own, *a, **k)
-        try:
+        with instead(self._pipe, "prepare_latents", functools.partial(self._prepare, own)):
             yield
-        finally:
-            del self._pipe.prepare_latents
 
 
 def _given(model: PipelineModel, noise: Tensor | None, placed: Placed, layout: Layout) -> _Start:

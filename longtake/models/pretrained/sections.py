@@ -15,6 +15,7 @@ from torch import Tensor
 
 from longtake.clip import Clip, ClipRequest
 from longtake.errors import FitError
+from longtake.models.pretrained.instead import instead
 from longtake.models.pretrained.pipeline import ANCHOR, REDRAWN, PipelineModel, anchor_of, seed_of
 from longtake.models.pretrained.showing import Handing, Set, answering
 
@@ -77,6 +78,7 @@ class SectionModel(PipelineModel):
             with (
                 answering(self.pipe.vae, self.latents, handed, self._encoded),
                 self._beginning(noise),
+                self._guided(),
                 self._remembering(past, first),
             ):
                 told = {"generator": generator, "sampling_type": "vanilla"}
@@ -97,11 +99,12 @@ class SectionModel(PipelineModel):
     def _beginning(self, noise: Tensor) -> Iterator[None]:
         """While it lasts, sections begin with this noise."""
         own = self.pipe.prepare_latents
-        self.pipe.prepare_latents = lambda *args, **kwargs: noise.to(own(*args, **kwargs))
-        try:
+
+        def prepare(*args: Any, **kwargs: Any) -> Tensor:
+            return noise.to(own(*args, **kwargs))
+
+        with instead(self.pipe, "prepare_latents", prepare):
             yield
-        finally:
-            del self.pipe.prepare_latents
 
     @contextlib.contextmanager
     def _remembering(self, past: Tensor, first: Tensor) -> Iterator[None]:
@@ -122,8 +125,5 @@ class SectionModel(PipelineModel):
             told |= {name: value.to(hidden_states) for name, value in now.items()}
             return forward(hidden_states=hidden_states, **told)
 
-        net.forward = shown
-        try:
+        with instead(net, "forward", shown):
             yield
-        finally:
-            del net.forward

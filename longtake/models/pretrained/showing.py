@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from longtake.keys import fingerprint
+from longtake.models.pretrained.instead import instead
 
 
 @dataclasses.dataclass(frozen=True)
@@ -213,8 +214,5 @@ def answering(
     def _raw(known: Tensor, x: Tensor) -> Tensor:
         return latents.outward(vae, known.to(x.device, x.dtype))
 
-    vae.encode = answer
-    try:
+    with instead(vae, "encode", answer):
         yield
-    finally:
-        del vae.encode

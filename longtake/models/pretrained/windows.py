@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from longtake.models.pretrained.instead import instead
+
 
 def spans_of(length: int, size: int, step: int) -> list[tuple[int, int]]:
     """Windows [first, stop) of `size` every `step`; the last one ends with the film."""
@@ -51,8 +53,5 @@ def codenoised(net: Any, size: int, step: int) -> Iterator[None]:
             counted[first:stop] += weights
         return ((total / counted[:, None, None]).to(hidden_states.dtype),)
 
-    net.forward = windowed
-    try:
+    with instead(net, "forward", windowed):
         yield
-    finally:
-        del net.forward
