@@ -22,7 +22,7 @@ from torch import Tensor
 
 from longtake.errors import InputError
 from longtake.video.fitting import upright
-from longtake.video.geometry import check_fit, check_size
+from longtake.video.geometry import Turn, check_fit, check_size
 from longtake.video.opening import (
     FALLBACK_FPS,
     check_whole,
@@ -92,7 +92,10 @@ class VideoFrames:
     def read(
         self, numbers: Sequence[int], *, size: tuple[int, int] | None = None, fit: str = "cover"
     ) -> Tensor:
-        """The frames of these numbers, in this order, (t, 3, h, w) uint8, at `size` if given."""
+        """The frames of these numbers, in this order, (t, 3, h, w) uint8, at `size` if given.
+
+        In memory channels may come last, as decoders write them.
+        """
         check_fit(fit)
         size = None if size is None else check_size(size)
         wanted = _in_range(numbers, self.frames, self.path)
@@ -104,14 +107,19 @@ class VideoFrames:
             for numbered in _alike(found):
                 self.damaged.update(n for n, frame in numbered if frame.is_corrupt)
                 with decoding(self.path):
-                    stored = torch.stack([rgb_of(frame, scaler, PLAIN) for _, frame in numbered])
-                    turn = display_turn(numbered[0][1])
-                    shown = upright(stored.permute(0, 3, 1, 2), size, fit, turn, aspect)
+                    stored = [
+                        rgb_of(frame, scaler, PLAIN).permute(2, 0, 1) for _, frame in numbered
+                    ]
+                    shown: Sequence[Tensor] | Tensor = stored
+                    turn, own = display_turn(numbered[0][1]), stored[0].shape[:0:-1]
+                    if turn != Turn() or aspect != 1 or (size or own) != own:
+                        shown = upright(torch.stack(stored), size, fit, turn, aspect)
                 if clip is None:
-                    clip = shown.new_empty((len(wanted), *shown.shape[1:]))
+                    clip = _laid_alike(shown[0], len(wanted))
                     # Files may change their size on the way; a clip has one.
-                    size = shown.shape[-1], shown.shape[-2]
-                clip[[rows.pop(number) for number, _ in numbered]] = shown
+                    size = clip.shape[-1], clip.shape[-2]
+                for (number, _), picture in zip(numbered, shown, strict=True):
+                    clip[rows.pop(number)] = picture
         if clip is None or rows:
             what = f"frame {min(rows)} of {self.frames} cannot be decoded"
             raise InputError(what, str(self.path), "a whole copy of the file")
@@ -220,6 +228,14 @@ class PictureFrames:
 
     def _bytes(self, number: int) -> bytes | None:
         return None if self._load is None else self._load(self.names[number].as_posix())
+
+
+def _laid_alike(shown: Tensor, count: int) -> Tensor:
+    """Room for `count` frames like the one shown, channels last in memory where those are: no turning over."""
+    channels, height, width = shown.shape
+    if shown.stride(0) == 1:
+        return shown.new_empty((count, height, width, channels)).permute(0, 3, 1, 2)
+    return shown.new_empty((count, channels, height, width))
 
 
 def _alike(
