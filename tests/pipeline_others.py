@@ -1,4 +1,4 @@
-"""Tiny pipelines of other kinds than Wan's, LTX's and CogVideoX's: HunyuanVideo, Mochi, Stable Video Diffusion, Helios."""
+"""Tiny pipelines of other kinds than Wan's, LTX's and CogVideoX's: HunyuanVideo, Mochi, SVD, Helios, LTX-2."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ pytest.importorskip("diffusers")
 pytest.importorskip("transformers")
 
 import diffusers
+import torch
 import transformers
+from diffusers.pipelines.ltx2 import LTX2TextConnectors, LTX2Vocoder
 from pipeline_blocks import tokenizer, wan_vae, words
 
 
@@ -188,3 +190,117 @@ def helios() -> Any:
         text_encoder=words(),
         tokenizer=tokenizer(),
     )
+
+
+def ltx2_vae(**changes: Any) -> Any:
+    sizes = {
+        "latent_channels": 8,
+        "block_out_channels": (8, 8),
+        "down_block_types": ("LTX2VideoDownBlock3D",) * 2,
+        "decoder_block_out_channels": (8, 16),
+        "layers_per_block": (1, 1, 1),
+        "decoder_layers_per_block": (1, 1, 1),
+        "spatio_temporal_scaling": (True, True),
+        "decoder_spatio_temporal_scaling": (True, True),
+        "decoder_inject_noise": (False, False, False),
+        "downsample_type": ("spatiotemporal", "spatiotemporal"),
+        "upsample_type": ("spatiotemporal", "spatiotemporal"),
+        "upsample_residual": (True, True),
+        "upsample_factor": (2, 2),
+        "patch_size": 1,
+        "decoder_causal": False,
+    }
+    vae = diffusers.AutoencoderKLLTX2Video(**{**sizes, **changes}).eval()
+    vae.latents_mean += torch.linspace(-1, 1, 8)  # so that forgetting to normalise would show
+    vae.latents_std *= torch.linspace(0.5, 2, 8)
+    return vae
+
+
+def _ltx2_parts() -> dict[str, Any]:
+    """Video and audio; words go through all layers of a Gemma and through connectors."""
+    said = transformers.Gemma3Config(
+        text_config={
+            "vocab_size": 32,
+            "hidden_size": 16,
+            "intermediate_size": 16,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 1,
+            "head_dim": 8,
+        },
+        vision_config={
+            "hidden_size": 16,
+            "intermediate_size": 16,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "image_size": 32,
+            "patch_size": 16,
+        },
+    )
+    connectors = LTX2TextConnectors(
+        caption_channels=16,
+        text_proj_in_factor=2,
+        video_connector_num_attention_heads=2,
+        video_connector_attention_head_dim=8,
+        video_connector_num_layers=1,
+        video_connector_num_learnable_registers=8,
+        audio_connector_num_attention_heads=2,
+        audio_connector_attention_head_dim=8,
+        audio_connector_num_layers=1,
+        audio_connector_num_learnable_registers=8,
+        rope_type="split",
+    )
+    net = diffusers.LTX2VideoTransformer3DModel(
+        in_channels=8,
+        out_channels=8,
+        num_attention_heads=2,
+        attention_head_dim=8,
+        cross_attention_dim=16,
+        vae_scale_factors=(4, 4, 4),
+        audio_in_channels=4,
+        audio_out_channels=4,
+        audio_num_attention_heads=2,
+        audio_attention_head_dim=4,
+        audio_cross_attention_dim=8,
+        num_layers=1,
+        caption_channels=16,
+        rope_type="split",
+    )
+    hearing = diffusers.AutoencoderKLLTX2Audio(
+        base_channels=4,
+        ch_mult=(1,),
+        num_res_blocks=1,
+        resolution=32,
+        latent_channels=2,
+        mel_bins=8,
+    )
+    vocoder = LTX2Vocoder(
+        in_channels=16,
+        hidden_channels=8,
+        upsample_kernel_sizes=[4, 4],
+        upsample_factors=[2, 2],
+        resnet_kernel_sizes=[3],
+        resnet_dilations=[[1, 3, 5]],
+    )
+    return {
+        "transformer": net.eval(),
+        "vae": ltx2_vae(),
+        "scheduler": diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
+        "text_encoder": transformers.Gemma3ForConditionalGeneration(said).eval(),
+        "tokenizer": tokenizer(),
+        "connectors": connectors.eval(),
+        "audio_vae": hearing.eval(),
+        "vocoder": vocoder.eval(),
+    }
+
+
+def ltx2_text() -> Any:
+    return diffusers.LTX2Pipeline(**_ltx2_parts())
+
+
+def ltx2_image() -> Any:
+    return diffusers.LTX2ImageToVideoPipeline(**_ltx2_parts())
+
+
+def ltx2_condition() -> Any:
+    return diffusers.LTX2ConditionPipeline(**_ltx2_parts())

@@ -20,6 +20,7 @@ from PIL import Image
 
 import longtake
 from longtake.errors import FitError, InputError
+from longtake.models.pretrained.instead import instead
 from longtake.recipes.pretrained import Knobs, wrapped
 
 SHORTER = {"mochi": (19, 7)}  # a latent frame holds six frames, not four
@@ -103,6 +104,43 @@ def test_a_first_last_pipeline_s_film_between_two_pictures_is_its_own(tmp_path: 
     assert torch.equal(ours, theirs)
 
 
+def test_pictures_are_the_conditions_that_a_pipeline_would_be_given(tmp_path: Path) -> None:
+    from diffusers.pipelines.ltx2.pipeline_ltx2_condition import LTX2VideoCondition
+
+    size = parts.PIPELINES["ltx2-condition"][2]
+    first, last = (picture(tmp_path, size, seed) for seed in (0, 1))
+    ours = film("ltx2-condition", 17, (str(first), f"end={last}"), noise="diffusers")
+    given = [LTX2VideoCondition(Image.open(file), n) for file, n in ((first, 0), (last, 4))]
+    assert torch.equal(ours, direct("ltx2-condition", 17, conditions=given))
+
+
+def test_observed_latents_are_known_to_the_network_where_they_lie() -> None:
+    pipe, calls = pipeline("ltx2-condition"), list[tuple[Tensor, Tensor]]()
+    own = pipe.transformer.forward
+
+    def watched(**told: Any) -> Any:
+        if told["hidden_states"].shape[0] == 2:  # with words and without
+            calls.append((told["hidden_states"][0].clone(), told["timestep"][0].clone()))
+        return own(**told)
+
+    with instead(pipe.transformer, "forward", watched):
+        made = latents("ltx2-condition", 41, (), scheme="keys-then-fill")
+    keys, between = calls[:2], calls[2:]
+    assert len(between) and all((time > 0).all() for _, time in keys)
+    known = [x.unflatten(0, (-1, 8 * 8))[(time == 0).view(-1, 8 * 8).all(1)] for x, time in between]
+    kept = [frame[0, 0].flatten(1).T for frame in made.values()]
+    for frames in known:
+        assert len(frames) == 2
+        assert all(any(torch.equal(frame, one) for one in kept) for frame in frames)
+
+
+def test_a_pipeline_without_its_text_encoder_hears_nothing() -> None:
+    pipe = parts.made("ltx2-text")
+    pipe.text_encoder = None
+    system = wrapped(pipe, Knobs(clip=17, steps=1))
+    assert len(list(longtake.generate(PROMPT, model=system, frames=9, size=(32, 32)))) == 9
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_film_has_exactly_the_frames_asked_for(name: str, tmp_path: Path) -> None:
     images = pictures(name, tmp_path)
@@ -112,7 +150,7 @@ def test_a_film_has_exactly_the_frames_asked_for(name: str, tmp_path: Path) -> N
         assert len(film(name, frames, images, noise="diffusers")) == frames
 
 
-# the decoder of LTX looks ahead: only its latents keep the law to the end, see the next test
+# the decoders of LTX and LTX-2 look ahead: only its latents keep the law to the end, see the next test
 @pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("ltx")])
 def test_a_longer_film_begins_as_a_shorter_one(name: str, tmp_path: Path) -> None:
     images = pictures(name, tmp_path)
@@ -132,13 +170,15 @@ def test_latents_of_a_longer_film_begin_as_those_of_a_shorter(name: str, tmp_pat
     assert all(torch.equal(short[index], long[index]) for index in shared)
 
 
-def latents(name: str, frames: int, images: tuple[str, ...]) -> Mapping[int, Tensor]:
+def latents(
+    name: str, frames: int, images: tuple[str, ...], scheme: str = ""
+) -> Mapping[int, Tensor]:
     """Every latent frame that the model wrote, by its index."""
     from longtake.engine import Serial, render
     from longtake.engine.store import Memory
 
     _, clip, size = parts.PIPELINES[name]
-    knobs = Knobs(clip=clip, steps=2)
+    knobs = Knobs(scheme, clip=clip, steps=2)
     system = wrapped(pipeline(name), knobs, mark=name, extra=parts.said(name))
     take = longtake.generate(PROMPT, model=system, frames=frames, size=size, images=images, seed=3)
     store = Memory()
@@ -152,7 +192,17 @@ def latents(name: str, frames: int, images: tuple[str, ...]) -> Mapping[int, Ten
     return written
 
 
-@pytest.mark.parametrize("name", ["wan-image", "ltx-condition", "cog-image", "skyreels-forcing"])
+CARRYING = (
+    "wan-image",
+    "ltx-condition",
+    "ltx2-image",
+    "ltx2-condition",
+    "cog-image",
+    "skyreels-forcing",
+)
+
+
+@pytest.mark.parametrize("name", CARRYING)
 def test_latents_go_from_call_to_call_and_never_through_pixels(name: str, tmp_path: Path) -> None:
     images = pictures(name, tmp_path)
     _, clip, size = parts.PIPELINES[name]
@@ -161,14 +211,14 @@ def test_latents_go_from_call_to_call_and_never_through_pixels(name: str, tmp_pa
     encoded: list[int] = []
     own = pipe.vae._encode
 
-    def watched(x: Tensor) -> Tensor:
+    def watched(x: Tensor, **how: Any) -> Tensor:
         encoded.append(int(x.shape[2]))
-        return own(x)
+        return own(x, **how)
 
     pipe.vae._encode = watched
     system = wrapped(pipe, Knobs(clip=clip, steps=2))
     list(longtake.generate(PROMPT, model=system, frames=58, size=size, images=images))
-    assert len(encoded) == {"wan-image": 3, "cog-image": 2}.get(name, 0)
+    assert len(encoded) == {"wan-image": 3, "ltx2-image": 2, "cog-image": 2}.get(name, 0)
 
 
 def test_what_a_model_cannot_observe_is_said_with_what_fits() -> None:
@@ -181,7 +231,7 @@ def test_what_a_model_cannot_observe_is_said_with_what_fits() -> None:
         film("wan-text", 50, length="none", scheme="autoregressive")
     with pytest.raises(FitError, match="--image FILE"):
         film("cog-image", 17)
-    for name in ("wan-vace", "ltx-condition"):
+    for name in ("wan-vace", "ltx-condition", "ltx2-condition"):
         for scheme in ("keys-then-fill", "coarse-to-fine", "unified", "hierarchy", "long-range"):
             assert len(film(name, 41, scheme=scheme)) == 41
 

@@ -178,6 +178,36 @@ def test_a_knob_turned_wrong_is_one_line(folder: Path, words: tuple[str, str], s
     assert result.exit_code == 2 and said in result.stderr
 
 
+def test_parts_that_diffusers_keeps_beside_a_pipeline_are_its_own(tmp_path: Path) -> None:
+    """Of LTX-2: connectors and vocoder are its classes and safetensors, and nothing else."""
+    import longtake
+    from longtake.errors import InputError
+    from longtake.recipes.pretrained import pretrained
+
+    folder = parts.saved("ltx2-text", tmp_path)
+    (folder / "connectors/ltx2.py").write_text("raise SystemExit('code of a folder')")
+    system = pretrained(folder=str(folder), noise="diffusers", clip=9, steps=1)
+    take = longtake.generate("a calm sea", model=system, frames=9, size=(32, 32), seed=3)
+    made = parts.made("ltx2-text")(
+        prompt="a calm sea",
+        height=32,
+        width=32,
+        num_frames=9,
+        num_inference_steps=1,
+        generator=torch.Generator().manual_seed(3),
+        output_type="pt",
+    ).frames[0]
+    assert torch.equal(torch.stack(list(take)), made.mul(255).round().to(torch.uint8))
+    weights = folder / "connectors/diffusion_pytorch_model.safetensors"
+    tensors = load_file(weights)
+    save_file({key: tensors[key] for key in list(tensors)[1:]}, weights)
+    with pytest.raises(InputError, match="the weights lack"):
+        pretrained(folder=str(folder)).stages[0].models["clip"].made
+    weights.rename(weights.with_suffix(".bin"))
+    with pytest.raises(InputError, match="pickle"):
+        pretrained(folder=str(folder))
+
+
 # --- autoencoders as streams
 
 VAES = {
@@ -192,6 +222,19 @@ VAES = {
     "mochi": (others.mochi_vae, 12, 1e-5),
     "ltx": (parts.ltx_vae, 8, 1e-5),
     "ltx-causal": (lambda: parts.ltx_vae(decoder_causal=True), 8, 1e-5),
+    "ltx2": (others.ltx2_vae, 8, 1e-5),
+    "ltx2-causal": (lambda: others.ltx2_vae(decoder_causal=True), 8, 1e-5),
+    "ltx2-timed": (lambda: others.ltx2_vae(timestep_conditioning=True), 8, 1e-5),
+    "ltx2-apart": (
+        lambda: others.ltx2_vae(
+            downsample_type=("spatial", "temporal"),
+            upsample_type=("temporal", "spatial"),
+            spatial_compression_ratio=2,
+            temporal_compression_ratio=2,
+        ),
+        8,
+        1e-5,
+    ),
     "ltx-deep": (lambda: parts.ltx_vae(decoder_layers_per_block=(2, 1, 2, 1, 1)), 8, 1e-5),
 }
 
@@ -211,7 +254,8 @@ def test_decoding_as_a_stream_is_decoding_the_whole(name: str) -> None:
         z = torch.randn(1, length, channels, 2, 3)
         raw = codec.kind.outward(codec.vae, z.transpose(1, 2))
         with torch.no_grad():
-            whole = codec.vae.decode(raw).sample.transpose(1, 2) * 0.5 + 0.5
+            time = torch.zeros(1) if codec.vae.config.get("timestep_conditioning") else ()
+            whole = codec.vae.decode(raw, *time).sample.transpose(1, 2) * 0.5 + 0.5
         stream = codec.stream(length)
         pieces = [stream.push(z[:, n : n + 3], n + 3 >= length) for n in range(0, length, 3)]
         made = torch.cat([piece for piece in pieces if piece.shape[1]], dim=1)
@@ -219,7 +263,7 @@ def test_decoding_as_a_stream_is_decoding_the_whole(name: str) -> None:
         assert (made - whole.clamp(0, 1)).abs().max() <= 1e-5
 
 
-@pytest.mark.parametrize("name", ["wan", "cog", "ltx", "hunyuan", "mochi"])
+@pytest.mark.parametrize("name", ["wan", "cog", "ltx", "ltx2", "ltx2-apart", "hunyuan", "mochi"])
 def test_encoding_is_the_pipeline_s_and_decodes_to_as_many_frames(name: str) -> None:
     codec, _ = _codec(name)
     stride = codec.spec.stride

@@ -148,7 +148,7 @@ class InPairs:
 
 
 class WithMargins:
-    """LTX's decoder, which looks both ways: the whole up to a clip, then pieces that see their margins.
+    """The decoder of LTX and LTX-2, which looks both ways: the whole up to a clip, then pieces that see their margins.
 
     A margin is as wide as the decoder's convolutions reach, so that pieces equal the whole up to rounding.
     """
@@ -379,6 +379,7 @@ KINDS: Mapping[str, Kind] = {
         VAES["AutoencoderKLCogVideoX"], _scaled_out, _scaled_in, InPairs
     ),
     "AutoencoderKLLTXVideo": Kind(VAES["AutoencoderKLLTXVideo"], _ltx_out, _ltx_in, WithMargins),
+    "AutoencoderKLLTX2Video": Kind(VAES["AutoencoderKLLTX2Video"], _ltx_out, _ltx_in, WithMargins),
     "AutoencoderKLHunyuanVideo": Kind(
         VAES["AutoencoderKLHunyuanVideo"], _divided_out, _scaled_in, Tiles
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from longtake.clip import CodecSpec
@@ -72,16 +72,24 @@ def vae_of(kind: str) -> Vae:
 
 
 def ltx_margin(config: Config) -> int:
-    """Latent frames that the LTX decoder looks to either side: half widths of all its convolutions."""
+    """Latent frames that the decoders of LTX and LTX-2 look to either side: half widths of all convolutions.
+
+    `upsample_type`, in the other order than the rest, says which of LTX-2's blocks double the frames.
+    """
     layers = list(reversed(config["decoder_layers_per_block"]))
-    scaling = list(reversed(config["decoder_spatio_temporal_scaling"]))
+    scaling = _each(config["decoder_spatio_temporal_scaling"], len(layers) - 1)
+    kinds = config.get("upsample_type") or ["spatiotemporal"] * len(scaling)
     reach, rate = 1 + 2.0 * layers[0], 1
-    for count, scaled in zip(layers[1:], scaling, strict=False):
+    for count, scaled, kind in zip(layers[1:], reversed(scaling), kinds, strict=False):
         reach += 3 / rate
-        rate *= 2 if scaled else 1
+        rate *= 2 if scaled and "temporal" in kind else 1
         reach += 2 * count / rate
     wide = math.ceil(reach + 1 / rate) + 1
     return 2 * wide if config.get("decoder_causal") else wide
+
+
+def _each(value: bool | Sequence[bool], count: int) -> Sequence[bool]:
+    return [value] * count if isinstance(value, bool) else value
 
 
 def _wan_latents(c: Config) -> tuple[int, int, int]:
@@ -90,7 +98,8 @@ def _wan_latents(c: Config) -> tuple[int, int, int]:
 
 def _ltx_latents(c: Config) -> tuple[int, int, int]:
     # as the class derives them from its scaling layers, where the configuration does not state them
-    scaled = sum(c.get("spatio_temporal_scaling", (True, True, True, False)))
+    blocks = len(c.get("layers_per_block", (4, 3, 3, 3, 4))) - 1
+    scaled = sum(_each(c.get("spatio_temporal_scaling", (True, True, True, False)), blocks))
     down = c.get("spatial_compression_ratio") or c.get("patch_size", 4) * 2**scaled
     stride = c.get("temporal_compression_ratio") or c.get("patch_size_t", 1) * 2**scaled
     return c.get("latent_channels", 128), down, stride
@@ -116,6 +125,17 @@ def _ltx_ahead(config: Config, whole: int) -> int:
         **config,
     }
     return max(whole, 3 * ltx_margin(known))
+
+
+# what the class of LTX-2's autoencoder has where a configuration does not state it
+_LTX2: Config = {
+    "decoder_layers_per_block": (5, 5, 5, 5),
+    "decoder_spatio_temporal_scaling": True,
+    "layers_per_block": (4, 6, 6, 2, 2),
+    "spatio_temporal_scaling": True,
+    "upsample_type": ("spatiotemporal",) * 3,
+    "decoder_causal": True,
+}
 
 
 def _hunyuan_latents(c: Config) -> tuple[int, int, int]:
@@ -153,5 +173,9 @@ VAES: Mapping[str, Vae] = {
         holds=lambda config, whole: (1, 1, 0) if whole else (GROUP, GROUP, 0),
     ),
     "AutoencoderKLLTXVideo": Vae(_ltx_latents, _ltx_ahead),
+    "AutoencoderKLLTX2Video": Vae(
+        lambda config: _ltx_latents({**_LTX2, **config}),
+        lambda config, whole: _ltx_ahead({**_LTX2, **config}, whole),
+    ),
     "AutoencoderKL": Vae(_image_latents, lambda config, whole: PICTURES, causal=False),
 }

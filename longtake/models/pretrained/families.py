@@ -18,8 +18,9 @@ class Family:
     """A pipeline class. frames, size, fps: of the clip it was made for.
 
     observes: as in `ClipSpec`. shows: "nothing", "image", "ends", "masked" (VACE), "conditions" (LTX),
-    "prefix" (diffusion forcing), "history" (Helios) or "sections" (FramePack). layout: "c s" or "s c" (channels and latent frames, in that order),
-    or "packed" (tokens). net: the component that denoises; text: the key of its text width.
+    "places" (LTX-2), "prefix" (diffusion forcing), "history" (Helios) or "sections" (FramePack). layout: "c s" or "s c" (channels and latent frames, in that order),
+    or "packed" (tokens). net: the component that denoises; reads: the one that what a text encoder said
+    goes to, "" for the same; text: the key of its text width.
     guidance: the argument that says how strong. halves: the key of a list, one longer than the network
     halves the picture and has to halve it evenly.
     """
@@ -32,6 +33,7 @@ class Family:
     begins: bool = True
     layout: str = "c s"
     net: str = "transformer"
+    reads: str = ""
     text: str = "text_dim"
     guidance: str = "guidance_scale"
     halves: str = ""
@@ -47,6 +49,10 @@ class Family:
 _WAN_MORE = "Wan first-last (WanImageToVideoPipeline of FLF2V) or Wan VACE, which observe more"
 _WAN = Family("none", 81, (832, 480), 16.0, sibling=_WAN_MORE, windows=True)
 _LTX = Family("none", 161, (704, 512), 25.0, layout="packed", text="caption_channels")
+_LTX2 = Family(
+    "none", 121, (768, 512), 24.0, layout="packed", reads="connectors", text="caption_channels"
+)
+_LTX2_MORE = "LTX2ConditionPipeline, which observes any frames"
 _COG = Family("none", 49, (720, 480), 8.0, layout="s c", text="text_embed_dim")
 _SKY = Family("none", 97, (960, 544), 24.0, windows=True)
 _HUNYUAN = Family("none", 129, (1280, 720), 24.0, text="text_embed_dim")
@@ -69,6 +75,11 @@ FAMILIES: Mapping[str, Family] = {
         sibling="LTXConditionPipeline, which observes any frames",
     ),
     "LTXConditionPipeline": dataclasses.replace(_LTX, observes="any", shows="conditions"),
+    "LTX2Pipeline": dataclasses.replace(_LTX2, sibling=_LTX2_MORE),
+    "LTX2ImageToVideoPipeline": dataclasses.replace(
+        _LTX2, observes="first", shows="image", begins=False, sibling=_LTX2_MORE
+    ),
+    "LTX2ConditionPipeline": dataclasses.replace(_LTX2, observes="any", shows="places"),
     "CogVideoXPipeline": dataclasses.replace(
         _COG, sibling="CogVideoXImageToVideoPipeline, which observes the first frame"
     ),

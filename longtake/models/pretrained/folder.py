@@ -20,7 +20,8 @@ from longtake.keys import fingerprint
 
 INDEX = "model_index.json"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
-LIBRARIES = ("diffusers", "transformers")
+# the last: classes that diffusers keeps beside a pipeline of its own
+LIBRARIES = ("diffusers", "transformers", "ltx2")
 WEIGHTLESS = ("Scheduler", "Tokenizer", "Processor", "FeatureExtractor")
 _WHOLE = 64 << 20  # bytes; of larger files, evenly spread blocks are hashed
 _BLOCK, _BLOCKS = 1 << 20, 64

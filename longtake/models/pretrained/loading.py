@@ -29,6 +29,12 @@ def load_pipeline(folder: Folder, running: Running) -> Any:
     if kind is None:
         what = f"diffusers {diffusers.__version__} has no {folder.kind}"
         raise InputError(what, str(folder.path), "a newer diffusers")
+    # a library that is no part of diffusers could be a file of the folder
+    for name, (library, _) in folder.components.items():
+        own = library in ("diffusers", "transformers") or hasattr(diffusers.pipelines, library)
+        if not own:
+            what = f"diffusers {diffusers.__version__} has no {library}"
+            raise InputError(what, f"{folder.path}, component {name}", "a newer diffusers")
     try:
         pipe = kind.from_pretrained(
             str(folder.path),
@@ -74,5 +80,5 @@ def _check_whole(pipe: Any, folder: Folder) -> None:
             raise InputError(f"weights of another shape: {what}", where, HINT)
         # transformers keep some weights under other names, or one of two that are tied
         missing = [key for key in own if key not in stored]
-        if missing and folder.components[name][0] == "diffusers":
+        if missing and folder.components[name][0] != "transformers":
             raise InputError(f"the weights lack '{missing[0]}'", where, HINT)

@@ -8,12 +8,13 @@ import functools
 import hashlib
 import inspect
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from longtake.clip import Clip, ClipRequest, ClipSpec
 from longtake.errors import FitError
@@ -121,6 +122,7 @@ class PipelineModel:
         with (
             answering(self.pipe.vae, self.latents, handed, self._encoded),
             start.prepared(),
+            self._normalised(),
             self._windowed(),
             self._guided(noise, len(placed.seen)),
         ):
@@ -205,7 +207,11 @@ class PipelineModel:
 
     def _wordless(self) -> dict[str, Any]:
         net = getattr(self.pipe, self.family.net, None) or self.pipe.transformer_2
-        width, words = net.config[self.family.text], net.config.get("max_text_seq_length", 16)
+        reads = getattr(self.pipe, self.family.reads, net).config
+        # LTX-2's connectors read all layers of the encoder, words in whole sets of their registers
+        width = reads[self.family.text] * reads.get("text_proj_in_factor", 1)
+        words = reads.get("video_connector_num_learnable_registers") or 16
+        words = reads.get("max_text_seq_length", words)
         like = {"dtype": net.dtype, "device": self.pipe._execution_device}
         nothing, mask = torch.zeros(1, words, width, **like), torch.ones(1, words, **like).bool()
         pooled = torch.zeros(1, net.config.get("pooled_projection_dim") or 0, **like)
@@ -232,6 +238,12 @@ class PipelineModel:
         if noise is None and self.family.shows != "prefix":
             return _Start(self.pipe)
         return _START.get(self.family.shows, _given)(self, noise, placed, layout)
+
+    def _normalised(self) -> AbstractContextManager[None]:
+        """While it lasts, the pipeline answers with latents as it denoises them (LTX-2: as it decodes them)."""
+        if self.family.layout != "packed":
+            return contextlib.nullcontext()
+        return instead(self.pipe, "_denormalize_latents", lambda latents, *args: latents)
 
     @contextlib.contextmanager
     def _windowed(self) -> Iterator[None]:
@@ -319,38 +331,63 @@ class _Start:
 
 def _given(model: PipelineModel, noise: Tensor | None, placed: Placed, layout: Layout) -> _Start:
     assert noise is not None
-    device = model.pipe._execution_device
-    if model.family.layout == "packed" and model.family.shows == "image":
-        noise = (
-            noise.clone()
-        )  # LTX's image pipeline takes latents as they are, its picture among them
-        shown = placed.seen[0]
-        if shown.picture is None:
-            noise[:, :, 0] = shown.latent[:, :, 0]
-        else:
-            return _Start(model.pipe, prepare=_own_noise(model, noise))
-    return _Start(model.pipe, {"latents": model._laid(noise).to(device)})
+    if model.family.layout == "packed":
+        seen = placed.seen if model.family.shows == "image" else ()
+        return _Start(model.pipe, prepare=_own_noise(model, noise, seen))
+    return _Start(model.pipe, {"latents": model._laid(noise).to(model.pipe._execution_device)})
 
 
-def _own_noise(model: PipelineModel, noise: Tensor) -> Callable[..., Any]:
-    """Prepares as the pipeline does, with this noise wherever its mask says that nothing is known."""
+def _own_noise(model: PipelineModel, noise: Tensor, seen: Sequence[Shown]) -> Callable[..., Any]:
+    """Prepares as the pipeline does, with this noise wherever its mask says that nothing is known.
+
+    Latents among `seen` are put in their places as they are, past the precision of the autoencoder.
+    """
+    noise, there = _filled(noise, seen)
 
     def prepare(own: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        latents, mask, *rest = own(*args, **kwargs)
-        laid = model._laid(noise).to(latents)
+        made = own(*args, **kwargs)
+        if isinstance(made, Tensor):  # of a pipeline that knows nothing
+            return model._laid(noise).to(made)
+        latents, mask, *rest = made
+        laid, ours = (model._laid(part).to(latents) for part in (noise, there))
         before = latents.shape[1] - laid.shape[1]
-        free = torch.ones_like(laid) if mask is None else 1 - mask[:, before:, None].to(laid)
-        mixed = torch.where(free > 0, laid, latents[:, before:])
+        known = torch.zeros_like(ours) if mask is None else mask[:, before:, None].to(laid)
+        mixed = torch.where((known < 1) | (ours > 0), laid, latents[:, before:])
         return (torch.cat([latents[:, :before], mixed], dim=1), mask, *rest)
 
     return prepare
 
 
-def _with_conditions(
+def _filled(noise: Tensor, seen: Sequence[Shown]) -> tuple[Tensor, Tensor]:
+    """Noise (b, c, s, h, w) with the latents of `seen` in their places, and (b, 1, s, h, w) ones there."""
+    noise, there = noise.clone(), torch.zeros_like(noise[:, :1])
+    for one in seen:
+        if one.picture is None:
+            noise[:, :, one.place], there[:, :, one.place] = one.latent[:, :, 0], 1
+    return noise, there
+
+
+def _in_places(
     model: PipelineModel, noise: Tensor | None, placed: Placed, layout: Layout
 ) -> _Start:
+    """LTX-2: observed latents lie where they belong, known as its own first frames are.
+
+    Pictures it has put there itself, or behind all frames, as it does with keyframes.
+    """
     assert noise is not None
-    return _Start(model.pipe, prepare=_own_noise(model, noise))
+    noise, there = _filled(noise, placed.seen)
+
+    def prepare(own: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        latents, mask, clean, *rest = own(*args, **kwargs)
+        behind = latents.shape[1] - model._laid(there).shape[1]
+        laid, ours = (
+            pad(model._laid(part), (0, 0, 0, behind)).to(latents) for part in (noise, there)
+        )
+        latents = torch.where((mask < 1) | (ours > 0), laid, latents)
+        clean = torch.where(ours > 0, laid, clean)
+        return (latents, torch.maximum(mask, ours), clean, *rest)
+
+    return _Start(model.pipe, prepare=prepare)
 
 
 def _with_prefix(
@@ -370,7 +407,7 @@ def _with_prefix(
 
 
 _START: Mapping[str, Callable[..., _Start]] = {
-    "conditions": _with_conditions,
+    "places": _in_places,
     "prefix": _with_prefix,
 }
 

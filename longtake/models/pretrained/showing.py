@@ -153,11 +153,22 @@ def _conditions(seen: Sequence[Shown], at: Set) -> Handing:
     return Handing({"conditions": conditions}, fills)
 
 
+def _places(seen: Sequence[Shown], at: Set) -> Handing:
+    """LTX-2: pictures as its conditions; latents are put in place where the pipeline prepares its own."""
+    from diffusers.pipelines.ltx2.pipeline_ltx2_condition import LTX2VideoCondition
+
+    given = [one for one in seen if one.picture is not None]
+    return Handing(
+        {"conditions": [LTX2VideoCondition(at.picture(one), one.place) for one in given]}
+    )
+
+
 _WAYS: Mapping[str, Callable[[Sequence[Shown], Set], Handing]] = {
     "image": _image,
     "ends": _ends,
     "masked": _masked,
     "conditions": _conditions,
+    "places": _places,
     # what diffusion forcing observes is put in place where its latents are prepared
     "prefix": lambda seen, at: Handing(),
     "nothing": lambda seen, at: Handing(),

@@ -67,6 +67,7 @@ KNOWN: tuple[Known, ...] = (
     Known("Wan-AI/Wan2.1-T2V-14B-Diffusers", 14.3e9, _UMT5, 40, 5120, 32760, 50, 2, (832, 480), 81, 16),
     Known("Wan-AI/Wan2.2-TI2V-5B-Diffusers", 5e9, _UMT5, 30, 3072, 27280, 50, 2, (1280, 704), 121, 24),
     Known("Lightricks/LTX-Video", 1.9e9, _T5, 28, 2048, 7392, 50, 2, (704, 512), 161, 25),
+    Known("Lightricks/LTX-2", 18.9e9, 15e9, 48, 4096, 6144, 30, 4, (768, 512), 121, 24),
     Known("zai-org/CogVideoX-2b", 1.7e9, _T5, 30, 1920, 17776, 50, 2, (720, 480), 49, 8),
     Known("zai-org/CogVideoX-5b", 5.6e9, _T5, 42, 3072, 17776, 50, 2, (720, 480), 49, 8),
     Known("Skywork/SkyReels-V2-DF-1.3B-540P-Diffusers", 1.4e9, _UMT5, 30, 1536, 51000, 50, 2, (960, 544), 97, 24),
