@@ -151,6 +151,10 @@ def test_an_edited_shot_renders_its_take_again_and_no_other() -> None:
         ((*GENERATE, "--image", "no.png"), "no such file (no.png); try"),
         ((*GENERATE, "--sheet", "s.jpg"), "a contact sheet is a PNG (--sheet s.jpg); try s.png"),
         ((*GENERATE, "--out", ""), "an empty value (--out); try film.mp4"),
+        (
+            ("generate", "m", "--model", "mcvd", "--set", "route=x"),
+            "unknown route 'x' (--set); try",
+        ),
         (("generate", "no.toml"), "no such storyboard (no.toml); try"),
         (("plan",), "nothing to plan (longtake plan); try"),
         (("plan", "--scheme", "one-shot"), "no length (longtake plan); try --frames 1000"),

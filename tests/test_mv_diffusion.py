@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from longtake.lab.motion import motion
 from longtake.nets.routes import Given, Route, Trajectory, Trend
 from longtake.nets.unet import Told
 from longtake.recipes import mv_diffusion
@@ -18,7 +19,6 @@ from longtake.recipes.mv_diffusion import (
     PAST,
     SCHEME,
     drawn,
-    motion,
     network,
 )
 from longtake.steps import Plan, Timeline

@@ -7,8 +7,9 @@ import torch
 from family_parts import shaken
 from recipe_parts import check_recipe
 
-from longtake.lab.regions import FRAMES, TASKS, given, padded, told
+from longtake.lab.regions import FRAMES, TASKS, beyond, filled, given, padded, told
 from longtake.models.masked import HIDDEN, HINT, KNOWN, Chances, masked_loss
+from longtake.models.revealing import Confidence
 from longtake.recipes import magvit
 
 
@@ -78,8 +79,10 @@ def test_codes_given_as_they_are_are_never_asked_for() -> None:
 def test_hints_may_be_changed_and_known_codes_may_not() -> None:
     net = shaken(magvit.network(), 0.3)
     shown = torch.randint(512, (1, 4, 1, 8, 8))
-    there = told(TASKS[2])[None, :, None]
-    kept, refined = (magvit.filled(net, shown, 2, state, seed=1) for state in (KNOWN, HINT))
+    there, whole = told(TASKS[2])[None, :, None], magvit.asked(shown, torch.tensor([2]))
+    kept, refined = (
+        filled(net, whole, TASKS[2], state, Confidence(12), seed=1) for state in (KNOWN, HINT)
+    )
     assert torch.equal(kept[there], shown[there])
     assert not torch.equal(refined[there], shown[there])
 
@@ -90,5 +93,6 @@ def test_codes_beyond_a_region_are_counted_alone() -> None:
     with torch.no_grad():
         net.leave.bias[5] = 20.0
     codes = torch.where(told(TASKS[4])[None, :, None], 1, 5)
-    assert magvit.beyond(net, codes, 4, HINT, codes) < 1e-3
-    assert magvit.beyond(net, codes, 4, HINT, 6 - codes) > 19
+    whole = magvit.asked(codes, torch.tensor([4]))
+    assert beyond(net, whole, TASKS[4], HINT, codes) < 1e-3
+    assert beyond(net, whole, TASKS[4], HINT, 6 - codes) > 19

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from longtake.clip import Clip, ClipRequest, ClipSpec, Noise
 from longtake.controls import Controls
-from longtake.lab import scripted
+from longtake.lab import scripted, tasks
 from longtake.models.diffusion import Scene
 from longtake.recipes import pixeldance
 from longtake.recipes.pixeldance import LENGTH, MADE
@@ -88,20 +88,20 @@ def test_clips_are_chained_by_their_last_frames(monkeypatch: pytest.MonkeyPatch)
         step = torch.arange(1, MADE + 1).view(1, 1, -1, 1, 1, 1)
         return (clip[None, :, :1] + step).expand(1, -1, MADE, -1, -1, -1)
 
-    monkeypatch.setattr("longtake.lab.tasks.answers", answers)
+    monkeypatch.setattr(tasks, "answers", answers)
     clips = 3
     first = torch.zeros(2, 1, 1, 1)
     sketches = 1000.0 + torch.arange(clips).view(1, -1, 1, 1, 1).expand(2, -1, 1, 1, 1)
     told = torch.arange(2 + clips * MADE).view(1, -1, 1).expand(2, -1, 1)
     lab: Any = type("Lab", (), {"number": lambda self, name: 0})()
     none: Any = None
-    film = pixeldance.danced(none, first, sketches, told, lab)
+    film = tasks.chained(lab, none, pixeldance.task(), first, told, interval=0.2, ends=sketches)
     assert film[0].flatten().tolist() == list(range(clips * MADE + 1))
     for n, (clip, task, text) in enumerate(asked):
         assert clip.shape[1] == LENGTH == text.shape[1] and task.seen == (0, LENGTH - 1)
         assert clip[0, 0] == n * MADE and clip[0, -1] == 1000 + n and text[0, 0] == n * MADE
     asked.clear()
-    pixeldance.danced(none, first, None, told, lab)
+    tasks.chained(lab, none, pixeldance.task(last=False), first, told, interval=0.2)
     assert len(asked) == clips and all(task.seen == (0,) for _, task, _ in asked)
 
 

@@ -119,7 +119,7 @@ def generate(voice: Voice, brief: str, **values: Any) -> None:
     folder = _checked_folder(place, brief, options)
     if folder is not None:
         resumable()
-    train_at_first_use(options.get("model", ""), options.get("settings", {}), voice)
+    train_at_first_use(brief, options, voice)
     with _all_to_stderr(out):
         order = api.order_of(brief, options, run=folder, executor=place["executor"], film=out)
     _announce(order.job, voice)

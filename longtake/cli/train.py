@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from longtake import recipes
+from longtake.brief import Brief, Options, job_of
 from longtake.cli.base import Voice, resumable, verb
 from longtake.cli.film import options_of
 from longtake.cli.progress import clock
@@ -75,15 +76,19 @@ def train(
     _follow(curve, voice)
 
 
-def train_at_first_use(model: str, settings: Mapping[str, str], voice: Voice) -> None:
-    """Trains a built-in recipe whose weights are its proof's and not there yet; says first how long it takes."""
-    name = model.replace("-", "_")
+def train_at_first_use(brief: Brief, options: Options, voice: Voice) -> None:
+    """Trains a built-in recipe whose weights are its proof's and not there yet; says first how long it takes.
+
+    InputError for a film that could not be made afterwards.
+    """
+    name = options.get("model", "").replace("-", "_")
     if name not in provable():
         return
     module = importlib.import_module(f"longtake.recipes.{name}")
     arm = module.PROOF.system or name
-    if "weights" in settings or weights_of(home(name), arm).is_file():
+    if "weights" in options.get("settings", {}) or weights_of(home(name), arm).is_file():
         return
+    job_of(brief, options)
     minutes = clock(60 * module.PROOF.minutes)
     voice.note(f"{name} is trained before its first film: at most {minutes} on two cores, once")
     resumable()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import TYPE_CHECKING
+from collections.abc import Generator, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -11,10 +11,12 @@ from torch import Tensor
 
 from longtake import worlds
 from longtake.codecs.vq import VQCodec, VQTraining
+from longtake.lab import quantities
 from longtake.lab.shared import CODES, SIZE
 from longtake.metrics.fidelity import psnr
 from longtake.nets.convolutional import VideoShape, VQVideo
 from longtake.nets.quantise import VectorQuantiser
+from longtake.system import Measured
 
 if TYPE_CHECKING:
     from longtake.clip import Codec
@@ -75,3 +77,27 @@ def changed(codec: Codec, video: Tensor) -> tuple[float, float]:
     one, two = (codec.encode(film.float() / 255) for film in (video, other))
     differ = (one != two).float().chunk(2, 1)
     return float(differ[0].mean()), float(differ[1].mean())
+
+
+def causal_savings(
+    lab: Lab, shapes: Mapping[str, VideoShape], world: str, fps: float, steps: int
+) -> Iterator[Any]:
+    """What codes that are causal in time save, against codecs of single frames trained alike; and that they are causal.
+
+    shapes: by arm, of the causal codec, of one of single frames with few codes, and of one with many.
+    """
+    causal, coarse, fine = shapes
+    pool, test = (films(lab, world, *use, fps) for use in (("codecs", 96, 64), ("test", 12, 32)))
+    found = {}
+    for arm, shape in shapes.items():
+        codec = yield from learned(lab, arm, shape, pool, steps)
+        found[arm] = (codes_of(codec, CLIP), kept(codec, test))
+        yield Measured(quantities.CODES, arm, found[arm][0])
+        yield Measured(quantities.KEPT, arm, found[arm][1])
+        if arm == causal:
+            before, after = changed(codec, test)
+            yield Measured(quantities.CHANGED, arm, before)
+            yield Measured(quantities.CHANGED_BY_OWN, arm, after)
+    alike = spent_alike(found[causal][1], found[coarse], found[fine])
+    yield Measured(quantities.codes_alike(causal), causal, found[causal][0])
+    yield Measured(quantities.codes_alike(causal), "frame by frame", alike)

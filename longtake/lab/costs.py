@@ -8,15 +8,19 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from longtake.lab.quantities import STEP_BYTES, STEP_SECONDS, growth_of
+from longtake.lab.shared import CODES
 from longtake.metrics.distances import slope
+from longtake.models.masked import masked_loss
+from longtake.models.sheets import laid
 from longtake.system import Curve, Measured
 
 Call = Callable[[], object]
-SECONDS, BYTES = "a training step, processor seconds", "a training step, bytes kept"
 
 
 def seconds(calls: Mapping[str, Call], rounds: int = 5) -> dict[str, float]:
@@ -66,8 +70,20 @@ def growth(
         step = functools.partial(loss, net, count)
         kept[f"{arm} {count}"] = float(kept_bytes(step, net.parameters()))
         calls[f"{arm} {count}"] = lambda step=step: step().sum().backward()
-    for quantity, found in ((SECONDS, seconds(calls, rounds)), (BYTES, kept)):
+    for quantity, found in ((STEP_SECONDS, seconds(calls, rounds)), (STEP_BYTES, kept)):
         for arm in nets:
             row = tuple(found[f"{arm} {count}"] for count in frames)
             yield Curve(quantity, arm, "frames", tuple(map(float, frames)), row)
-            yield Measured(f"{quantity}, exponent of length", arm, log_slope(frames, row))
+            yield Measured(growth_of(quantity), arm, log_slope(frames, row))
+
+
+def masked_growth(
+    nets: Mapping[str, nn.Module], frames: Sequence[int], rounds: int = 5
+) -> Iterator[Curve | Measured]:
+    """The same of masked nets, on codes of the shared codec drawn at random."""
+
+    def loss(net: Any, count: int) -> Tensor:
+        codes = torch.randint(CODES, (1, count // 4, 1, 8, 8))
+        return masked_loss(net, laid(codes, torch.arange(count // 4)[None], 0))
+
+    yield from growth(nets, loss, frames, rounds)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from longtake.clip import Clip, ClipModel, ClipRequest, Codec, Noise
 from longtake.controls import Controls
+from longtake.lab.shared import codec
+from longtake.lab.takes import Told
 from longtake.steps import Plan, Scheme, Timeline
+
+if TYPE_CHECKING:
+    from longtake.lab.bench import Lab
 
 _TOGETHER = 16  # films answered in one call
 
@@ -87,6 +92,20 @@ def _films(
     return torch.stack([written[index] for index in range(len(written))], 1)
 
 
+def told_films(
+    model: ClipModel,
+    scheme: Scheme,
+    track: Tensor,
+    *,
+    seed: int,
+    frame: tuple[int, ...],
+    given: Clip | None = None,
+) -> Tensor:
+    """A film for every row of a control track (n, t, ...), told it and as long as it is."""
+    own, (count, length) = [Told(rows=rows) for rows in track], track.shape[:2]
+    return films(model, scheme, length, count, seed=seed, frame=frame, given=given, controls=own)
+
+
 def farthest(candidates: Clip, targets: Sequence[int], count: int) -> tuple[int, ...]:
     """`count` of the candidates, the nearest to the targets first, then each the farthest from all chosen.
 
@@ -118,6 +137,25 @@ def shown(codec: Codec, latents: Tensor, chunk: int = 32) -> Tensor:
             parts.append(made[(begin - low) * stride : (end - low) * stride])
         done.append((torch.cat(parts) * 255).round().byte().cpu())
     return torch.stack(done)
+
+
+def pictures(
+    lab: Lab,
+    world: str,
+    arm: str,
+    make: Callable[[], Tensor],
+    fps: float = 10.0,
+    kind: str = "kl",
+) -> Tensor:
+    """An arm's films (n, t, 3, h, w) in bytes, from latents or codes that are made once; with a contact sheet.
+
+    kind: of the world's shared codec.
+    """
+    name = "codes" if kind == "vq" else "latents"
+    made = lab.kept(f"films/{arm}", lambda: {name: make()})
+    video = shown(codec(world, kind), made[name])
+    lab.sheet(arm, video, fps=fps)
+    return video
 
 
 def sheet(

@@ -67,6 +67,12 @@ def join_ratio(films: Tensor, borders: Sequence[int]) -> float:
     return float(jumps[at].mean() / jumps[~at].mean())
 
 
+def psnr_course(films: Tensor, real: Tensor) -> Tensor:
+    """PSNR in dB of every frame, mean of films, (t,)."""
+    error = (films.float() - real.float()).square().mean((2, 3, 4))
+    return (10 * torch.log10(255**2 / error.clamp(min=1e-3))).mean(0)
+
+
 def unevenness(films: Tensor) -> float:
     """The largest frame difference of a film over its mean one; 1 where all change is even. Mean of films."""
     jumps = films.float().diff(dim=1).abs().mean((2, 3, 4))

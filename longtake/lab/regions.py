@@ -1,4 +1,4 @@
-"""Tasks that give part of a clip: which pixels, how the rest is padded, and which codes that leaves.
+"""Tasks that give part of a clip: which pixels, how the rest is padded, which codes that leaves, and what masked nets say of them.
 
 The eight tasks of MAGVIT (Yu et al. 2023, section 4.4) without classes, on 16 frames of 64x64. Regions
 do not end where blocks of the codec do.
@@ -6,17 +6,24 @@ do not end where blocks of the codec do.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import max_pool3d
 
-from longtake.lab.shared import SIZE, codec
+from longtake.clip import ClipSpec, Noise
+from longtake.lab.shared import CODES, SIZE, codec
 from longtake.lab.takes import Stretch
+from longtake.lab.tokens import FRAME
+from longtake.models.masked import MaskedModel
+from longtake.models.picking import Picking, uniform
+from longtake.nets.masked import HIDDEN, KNOWN
 
 if TYPE_CHECKING:
     from longtake.lab.bench import Lab
+    from longtake.models.revealing import Conditionals, Revealing
+    from longtake.models.sheets import Sheet
 
 FRAMES, LATENTS = 16, 4
 GIVEN = 4  # frames, at an end
@@ -93,3 +100,37 @@ def conditioned(lab: Lab, count: int, use: str) -> tuple[Tensor, Tensor]:
 
     found = lab.kept(f"clips/{use}", make)["codes"].long()
     return found[:, 0], found[:, 1:]
+
+
+def begun(net: Any, whole: Sheet, task: str, state: int) -> tuple[Conditionals, Tensor]:
+    """A masked net's conditionals of clips whose codes stand where a task tells any, and which codes are known.
+
+    whole: the clips as tokens. state: of what is told, HINT or KNOWN; all else is hidden.
+    """
+    states = torch.where(told(task).flatten().expand_as(whole.codes), state, HIDDEN)
+    model = MaskedModel(net, ClipSpec(LATENTS, FRAME, "", codes=CODES))
+    return model.conditionals(whole, states), states == KNOWN
+
+
+@torch.no_grad()
+def filled(
+    net: Any, whole: Sheet, task: str, state: int, revealing: Revealing, seed: int
+) -> Tensor:
+    """Such clips decoded, (n, s, 1, h, w)."""
+
+    def chance(use: str) -> Tensor:
+        named = f"{TASKS.index(task)} {use}"
+        drawn = Noise(seed).clip(range(len(whole.codes)), range(LATENTS), FRAME, named)
+        return uniform(drawn.flatten(1)).clamp(1e-12, 1 - 1e-12)
+
+    ask, known = begun(net, whole, task, state)
+    found = revealing(ask, whole.codes, known, Picking(), chance)
+    return found.unflatten(1, (LATENTS, *FRAME))
+
+
+@torch.no_grad()
+def beyond(net: Any, whole: Sheet, task: str, state: int, codes: Tensor) -> float:
+    """Cross-entropy of the clips' own `codes` where such clips tell none, in nats a code."""
+    ask, known = begun(net, whole, task, state)
+    logs = ask(whole.codes, known).log_softmax(-1).gather(-1, codes.flatten(1)[..., None])[..., 0]
+    return -float(logs[:, ~told(task).flatten()].mean())

@@ -10,6 +10,8 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from longtake.lab.systems import two_blocks
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -18,12 +20,9 @@ if TYPE_CHECKING:
 
 WORDS = 20  # as many words as captions are made of
 FPS = 5.0  # at which an event fills most of a clip of 16 frames
-STABLE_DIFFUSION: dict[str, Any] = {  # its U-Net, as systems inflate it
-    "widths": (320, 640, 1280, 1280),
-    "blocks": 2,
-    "attends": (True, True, True, False),
-    "head": 64,
-}
+STABLE_DIFFUSION = two_blocks(  # its U-Net, as systems inflate it
+    widths=(320, 640, 1280, 1280), attends=(True, True, True, False), head=64
+)
 SIZES = {"proof": {"widths": (48, 96), "head": 16}, "paper": STABLE_DIFFUSION}
 
 
@@ -52,6 +51,9 @@ class Words:
             for place, word in enumerate(vocabulary()):
                 row[place] = word in said
         return rows
+
+
+HEARD: dict[str, Any] = {"tracks": {"text": WORDS}, "encoder": Words()}  # of a `Design`
 
 
 def told_takes(

@@ -140,6 +140,31 @@ def answers(
     return torch.cat(found).unflatten(0, (tries, len(clips)))
 
 
+def chained(
+    lab: Lab,
+    model: Any,
+    task: Task,
+    first: Tensor,
+    text: Tensor,
+    *,
+    interval: float,
+    ends: Tensor | None = None,
+) -> Tensor:
+    """Films (n, 1 + clips * made, *frame): each clip begins with the last frame of the one before it.
+
+    task: makes what lies between a clip's first place and its last one. first: of the films, (n,
+    *frame). text: of the films and the last clip's end, (n, t, d). ends: of every clip, (n, clips, *frame).
+    """
+    films, blank, made = first[:, None].float(), first[:, None].float(), len(task.made)
+    for number, begin in enumerate(range(0, text.shape[1] - made - 1, made)):
+        last = blank if ends is None else ends[:, number, None]
+        clip = torch.cat([films[:, -1:], blank.expand(-1, made, -1, -1, -1), last], 1)
+        told, seed = text[:, begin : begin + made + 2], lab.number(f"clip {begin}")
+        found = answers(model, task, clip, seed=seed, interval=interval, text=told)
+        films = torch.cat([films, found[0]], 1)
+    return films
+
+
 def filled(task: Task, made: Tensor, clips: Tensor) -> Tensor:
     """Clips (n, t, *frame) whose frames to be made are those made of them, (n, made, *frame)."""
     whole = clips.float().clone()

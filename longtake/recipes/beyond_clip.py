@@ -15,20 +15,19 @@ Left out: the paper's own clip generators (any will do), masks of objects beside
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from longtake.lab.systems import CODED, alone, codec_part, model_part, one_of
-from longtake.lab.systems import system as assembled
+from longtake.lab.systems import Design, alone, masked_model
 from longtake.models.picking import Picking
 from longtake.models.revealing import Confidence
 from longtake.system import Expectation, Measured, Proof, System
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor, nn
+    from torch import Tensor
 
-    from longtake.clip import ClipModel, ClipSpec
     from longtake.lab.bench import Lab
     from longtake.models.sheets import Sheet
 
@@ -42,6 +41,8 @@ SIZES = {
     "proof": {"codes": 512, "width": 128, "blocks": 4},
     "paper": {"codes": 1024, "width": 768, "blocks": 24, "head": 64, "ratio": 4},
 }
+DESIGN = Design("beyond_clip", "script", SIZES, WINDOW, "vq", fps=FPS)
+PICKING = Picking(top_p=0.95)
 ARMS = {  # scheme, share of the layout that is told
     "guided": (HOLISTIC, 1.0),
     "half guided": (HOLISTIC, 0.5),
@@ -60,16 +61,8 @@ def beyond_clip(
     device: str = "cpu",
 ) -> System:
     """The system without a layout: key frames of stories, then what lies between. size: "proof" or "paper"."""
-
-    one_of("size", size, SIZES)
-
-    def build(spec: ClipSpec) -> tuple[nn.Module, ClipModel]:
-        net = network(size)
-        return net, _model(net, spec, steps)
-
-    spec = {**CODED, "window": WINDOW, "codes": SIZES[size]["codes"]}
-    model = model_part("beyond_clip", "beyond_clip", weights, spec, build, [size, steps], device)
-    return assembled("beyond_clip", scheme, model, codec_part("script", "vq", device), fps=FPS)
+    model = functools.partial(masked_model, picking=PICKING, revealing=Confidence(steps))
+    return DESIGN.system(scheme, size, weights, device, network, model, knobs=[steps])
 
 
 def network(size: str = "proof") -> Any:
@@ -78,12 +71,6 @@ def network(size: str = "proof") -> Any:
     from longtake.nets.tokens import TokenShape
 
     return MaskedTransformer(TokenShape(text=CHANNELS, **SIZES[size]))
-
-
-def _model(net: Any, spec: ClipSpec, steps: int = 12) -> ClipModel:
-    from longtake.models.masked import MaskedModel
-
-    return MaskedModel(net, spec, Picking(top_p=0.95), Confidence(steps), refine=0)
 
 
 def places(rng: np.random.Generator) -> tuple[list[int], int]:
@@ -142,16 +129,15 @@ def experiment(lab: Lab) -> Iterator[Any]:
 
     from longtake import worlds
     from longtake.clip import Clip, ClipSpec
-    from longtake.lab.films import films
+    from longtake.lab.films import pictures, told_films
     from longtake.lab.measures import actors_read, clip_distance, clip_features
     from longtake.lab.script import deeds_seen, distinct, layout, overlap, stories
-    from longtake.lab.takes import Told
-    from longtake.lab.tokens import FRAME, pictures
+    from longtake.lab.tokens import FRAME
     from longtake.schemes import find_scheme
 
     yield from learn(lab)
-    net = lab.trained("beyond_clip", network())
-    model = _model(net, ClipSpec(WINDOW, FRAME, "", codes=512))
+    net, spec = lab.trained("beyond_clip", network()), ClipSpec(WINDOW, FRAME, "", codes=512)
+    model = masked_model(net, spec, PICKING, Confidence(12))
     truth = stories(lab, 20, LENGTH // APART + 1, "test")
     length = LENGTH + 1
     world = worlds.make("script", size=(64, 64), fps=FPS)
@@ -162,16 +148,13 @@ def experiment(lab: Lab) -> Iterator[Any]:
     def made(scheme: str, share: float) -> Tensor:
         shares = torch.full((len(truth),), share)
         speaks = told_of(np.random.default_rng(lab.seed), len(truth), length, shares)
-        own = [Told(rows=row) for row in layout(known, speaks)]
-        plan = find_scheme(scheme)
-        return films(
-            model, plan, length, len(truth), seed=lab.seed, frame=FRAME, given=start, controls=own
-        )
+        track, plan = layout(known, speaks), find_scheme(scheme)
+        return told_films(model, plan, track, seed=lab.seed, frame=FRAME, given=start)
 
     arms = {arm: lambda how=how: made(*how) for arm, how in ARMS.items()}
     arms["the stories themselves"] = lambda: truth.latents[:, :length]
     for arm, make in arms.items():
-        video = pictures(lab, "script", arm, make, FPS)
+        video = pictures(lab, "script", arm, make, FPS, "vq")
         states = [world.read(film) for film in video]
         shared = [overlap(known, n, state) for n, state in enumerate(states)]
         yield Measured(BOXES, arm, float(torch.cat(shared).mean()))

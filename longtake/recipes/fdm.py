@@ -19,19 +19,16 @@ optimised on validation losses, LPIPS in the adaptive choice (distance of latent
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from longtake.lab.systems import alone, codec_part, model_part, one_of
-from longtake.lab.systems import system as assembled
-from longtake.models.samplers import Sampling
+from longtake.lab.systems import Design, alone, flow_in, flow_model
 from longtake.system import Expectation, Measured, Proof, System
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor, nn
 
-    from longtake.clip import ClipModel, ClipSpec
     from longtake.lab.bench import Lab
 
 K = 12  # frames in a call
@@ -41,6 +38,7 @@ SIZES = {  # of the space-time transformer that stands for the paper's U-Net
     "proof": {"outer": 64, "inner": 128, "outer_blocks": 1, "inner_blocks": 4},
     "paper": {"outer": 256, "inner": 512, "outer_blocks": 3, "inner_blocks": 20},
 }
+DESIGN = Design("fdm", "maze", SIZES, window=K, fps=FPS)
 SCHEMES = {
     "autoregressive": f"autoregressive:window={K},step={K // 2}",
     "long-range": f"long-range:window={K},step={K // 2}",
@@ -59,18 +57,7 @@ def fdm(
     device: str = "cpu",
 ) -> System:
     """The system: walks through one maze. size: "proof", or "paper" for the published one's size."""
-    one_of("size", size, SIZES)
-    sampling = Sampling(steps=steps, shift=2.0)
-
-    def build(spec: ClipSpec) -> tuple[nn.Module, ClipModel]:
-        from longtake.models.diffusion import FlowModel
-
-        net = network(size)
-        return net, FlowModel(net, spec, sampling)
-
-    spec = {"window": K, "frame": (8, None, None), "observes": "any"}
-    model = model_part("fdm", "fdm", weights, spec, build, [size, steps], device)
-    return assembled("fdm", scheme, model, codec_part("maze", device=device), fps=FPS)
+    return DESIGN.system(scheme, size, weights, device, network, flow_in(steps), knobs=[steps])
 
 
 def network(size: str = "proof") -> Any:
@@ -100,7 +87,8 @@ def learn(lab: Lab) -> Iterator[Any]:
     import numpy as np
     import torch
 
-    from longtake.models.diffusion import Scene, flow_loss
+    from longtake.lab.tasks import flow
+    from longtake.models.diffusion import Scene
 
     takes, net = lab.takes("maze", 48, 320, **MAZE), network()
 
@@ -111,10 +99,7 @@ def learn(lab: Lab) -> Iterator[Any]:
         at, seen = (torch.tensor(part) for part in zip(*sets, strict=True))
         return Scene(takes.at(rows, at), seen, at / FPS, torch.zeros(8, K, 1))
 
-    def losses(scene: Scene) -> dict[str, Tensor]:
-        return {"flow": flow_loss(net, scene, torch.randn_like(scene.latents))}
-
-    yield from lab.train("fdm", net, losses, batch, 1500)
+    yield from lab.train("fdm", net, lambda scene: {"flow": flow(net, scene)}, batch, 1500)
 
 
 def experiment(lab: Lab) -> Iterator[Any]:
@@ -122,40 +107,24 @@ def experiment(lab: Lab) -> Iterator[Any]:
     import torch
 
     from longtake.clip import Clip, ClipSpec
-    from longtake.lab.films import farthest, films, shown
+    from longtake.lab.films import farthest, films, pictures
     from longtake.lab.measures import clip_distance, clip_features, location_distance
-    from longtake.lab.shared import codec
-    from longtake.models.diffusion import FlowModel
     from longtake.schemes import find_scheme
 
     yield from learn(lab)
-    net = lab.trained("fdm", network())
-    model = FlowModel(net, ClipSpec(K, (8, 8, 8), ""), Sampling(steps=12, shift=2.0))
-    truth, code = lab.takes("maze", 16, 300, use="test", **MAZE), codec("maze")
+    model = flow_model(lab.trained("fdm", network()), ClipSpec(K, (8, 8, 8), ""))
+    truth = lab.takes("maze", 16, 300, use="test", **MAZE)
     length, count = lab.count(300, least=40), len(truth)
     start = Clip(truth.latents[:, :6].float(), tuple(range(6)))
     real = clip_features(truth.video()[:, :length])
     world = truth.stretches[0].made()
     walked = truth.truth["pose"][:, :length, :2].flatten(0, 1)
     for arm, scheme in SCHEMES.items():
-        made = lab.kept(
-            f"films/{arm}",
-            lambda scheme=scheme: {
-                "latents": films(
-                    model,
-                    find_scheme(scheme),
-                    length,
-                    count,
-                    seed=lab.seed,
-                    frame=(8, 8, 8),
-                    given=start,
-                    interval=1 / FPS,
-                    select=farthest,
-                )
-            },
-        )
-        video = shown(code, made["latents"])
-        lab.sheet(arm, video, fps=FPS)
+        make = functools.partial(
+            films, model, find_scheme(scheme), length, count, seed=lab.seed, frame=(8, 8, 8),
+            given=start, interval=1 / FPS, select=farthest,
+        )  # fmt: skip
+        video = pictures(lab, "maze", arm, make, FPS)
         seen = [world.read(film[6::10]) for film in video]
         pose = torch.cat([one["pose"] for one in seen])
         strange = torch.cat([one["miss"] for one in seen]) > READ

@@ -21,16 +21,14 @@ import functools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from longtake.lab.systems import CODED, alone, codec_part, model_part, one_of
-from longtake.lab.systems import system as assembled
+from longtake.lab.systems import Design, alone, masked_model
 from longtake.models.picking import Picking
 from longtake.models.revealing import Confidence
 from longtake.system import Expectation, Measured, Proof, System
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
-    from longtake.clip import ClipModel, ClipSpec
     from longtake.lab.bench import Lab
     from longtake.models.sheets import Sheet
 
@@ -41,6 +39,7 @@ SIZES = {
     "proof": {"codes": 512, "width": 128, "blocks": 4},
     "paper": {"codes": 1024, "width": 1024, "blocks": 24, "head": 64, "ratio": 4},  # MAGVIT-L
 }
+DESIGN = Design("magvit", "script", SIZES, WINDOW, "vq")
 
 
 def magvit(
@@ -52,18 +51,8 @@ def magvit(
     device: str = "cpu",
 ) -> System:
     """The system, predicting frames of stories. size: "proof", or "paper" for MAGVIT-L's size."""
-
-    one_of("size", size, SIZES)
-
-    def build(spec: ClipSpec) -> tuple[nn.Module, ClipModel]:
-        from longtake.models.masked import MaskedModel
-
-        net = network(size)
-        return net, MaskedModel(net, spec, Picking(), Confidence(steps), refine=0)
-
-    spec = {**CODED, "window": WINDOW, "codes": SIZES[size]["codes"]}
-    model = model_part("magvit", "magvit", weights, spec, build, [size, steps], device)
-    return assembled("magvit", scheme, model, codec_part("script", "vq", device))
+    model = functools.partial(masked_model, picking=Picking(), revealing=Confidence(steps))
+    return DESIGN.system(scheme, size, weights, device, network, model, knobs=[steps])
 
 
 def network(size: str = "proof") -> Any:
@@ -114,58 +103,13 @@ def learn(
     yield from lab.train(arm, net, losses, batch, STEPS * len(tasks) // COUNT)
 
 
-def begun(net: Any, shown: Tensor, task: int, state: int) -> tuple[Any, Tensor, Tensor]:
-    """Clips whose codes are `shown` where a task tells any, as HINT or KNOWN; all else is hidden.
-
-    Returns the net's conditionals, the codes (n, tokens), and which of them are known.
-    """
-    import torch
-
-    from longtake.clip import ClipSpec
-    from longtake.lab.regions import TASKS, told
-    from longtake.lab.tokens import FRAME
-    from longtake.models.masked import HIDDEN, KNOWN, MaskedModel
-
-    whole = asked(shown, torch.full((len(shown),), task))
-    states = torch.where(told(TASKS[task]).flatten().expand_as(whole.codes), state, HIDDEN)
-    model = MaskedModel(net, ClipSpec(WINDOW, FRAME, "", codes=512))
-    return model.conditionals(whole, states), whole.codes, states == KNOWN
-
-
-def filled(net: Any, shown: Tensor, task: int, state: int, seed: int) -> Tensor:
-    """Such clips decoded, (n, s, 1, h, w)."""
-    import torch
-
-    from longtake.clip import Noise
-    from longtake.lab.tokens import FRAME
-    from longtake.models.picking import uniform
-
-    def chance(use: str) -> Tensor:
-        drawn = Noise(seed).clip(range(len(shown)), range(WINDOW), FRAME, f"{task} {use}")
-        return uniform(drawn.flatten(1)).clamp(1e-12, 1 - 1e-12)
-
-    with torch.no_grad():
-        ask, codes, known = begun(net, shown, task, state)
-        return Confidence(12)(ask, codes, known, Picking(), chance).view_as(shown)
-
-
-def beyond(net: Any, shown: Tensor, task: int, state: int, codes: Tensor) -> float:
-    """Cross-entropy of the clips' own `codes` where such clips tell none, in nats a code."""
-    import torch
-
-    from longtake.lab.regions import TASKS, told
-
-    with torch.no_grad():
-        ask, begin, known = begun(net, shown, task, state)
-        logs = ask(begin, known).log_softmax(-1).gather(-1, codes.flatten(1)[..., None])[..., 0]
-    return -float(logs[:, ~told(TASKS[task]).flatten()].mean())
-
-
 def experiment(lab: Lab) -> Iterator[Any]:
     """Eight tasks: by one model, by eight, and by one to which codes are given as they are."""
+    import torch
+
+    from longtake.lab.films import pictures
     from longtake.lab.measures import actors_read, clip_distance, clip_features
-    from longtake.lab.regions import TASKS, conditioned, videos
-    from longtake.lab.tokens import pictures
+    from longtake.lab.regions import TASKS, beyond, conditioned, filled, videos
     from longtake.models.masked import HINT, KNOWN
 
     yield from learn(lab)
@@ -177,12 +121,12 @@ def experiment(lab: Lab) -> Iterator[Any]:
     states = {"magvit": HINT, "specialists": HINT, "replacement": KNOWN}
     found: dict[tuple[str, str], list[float]] = {}
     for task, name in enumerate(TASKS):
+        same = torch.full((len(codes),), task)
+        own, padded = asked(codes, same), asked(conditions[:, task], same)
         for arm, state in states.items():
-            own = f"{arm}/{name}" if arm == "specialists" else arm
-            net = lab.trained(own, network())
-            shown = conditions[:, task]
-            make = functools.partial(filled, net, shown, task, state, lab.seed)
-            video = pictures(lab, "script", f"{arm}, {name}", make)
+            net = lab.trained(f"{arm}/{name}" if arm == "specialists" else arm, network())
+            make = functools.partial(filled, net, padded, name, state, Confidence(12), lab.seed)
+            video = pictures(lab, "script", f"{arm}, {name}", make, kind="vq")
             distance = clip_distance(clip_features(video), real)
             yield Measured(f"tfvd, {name}", arm, distance)
             found.setdefault((MEAN, arm), []).append(distance)
@@ -190,10 +134,10 @@ def experiment(lab: Lab) -> Iterator[Any]:
             found.setdefault(("frames read, last four", arm), []).append(late)
             if name == "frame prediction":  # the one whose given codes know nothing else
                 continue
-            lost = beyond(net, shown, task, state, codes)
+            lost = beyond(net, padded, name, state, codes)
             found.setdefault((BEYOND, arm), []).append(lost)
             if arm == "replacement":
-                lost = beyond(net, codes, task, state, codes)
+                lost = beyond(net, own, name, state, codes)
                 found.setdefault((BEYOND, f"{arm}, leaking"), []).append(lost)
     for (quantity, arm), values in found.items():
         yield Measured(quantity, arm, sum(values) / len(values))

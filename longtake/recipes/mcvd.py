@@ -17,13 +17,12 @@ objective with 100 to 1000 steps (rectified flow), the 3D variant.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from longtake.lab.home import home
-from longtake.lab.systems import codec_part, model_part, one_of
-from longtake.lab.systems import system as assembled
+from longtake.lab.systems import SAMPLING, Design, alone, flow_model, one_of, two_blocks
 from longtake.models.samplers import Sampling
 from longtake.system import Expectation, Measured, Proof, System
 
@@ -39,16 +38,11 @@ PAST, CURRENT, FUTURE = 3, 5, 3
 LENGTH = PAST + CURRENT + FUTURE
 INTERVAL = 0.1
 SCHEME = f"autoregressive:window={PAST + CURRENT},step={CURRENT}"
-SAMPLING = Sampling(steps=12, shift=2.0)
 SIZES: dict[str, dict[str, Any]] = {
     "proof": {"widths": (64, 128), "head": 32},
-    "paper": {
-        "widths": (192, 384, 576, 768),
-        "blocks": 2,
-        "attends": (True, True, True, False),
-        "head": 96,
-    },
+    "paper": two_blocks(widths=(192, 384, 576, 768), attends=(True, True, True, False), head=96),
 }
+DESIGN = Design("mcvd", "digits", SIZES, LENGTH, observes="ends")
 ROUTES = {"concat": "mcvd", "spatin": "spatin"}  # and the arm that takes each
 TASKS = {  # which of past and future they observe
     "generation": (False, False),
@@ -70,18 +64,11 @@ def mcvd(
     device: str = "cpu",
 ) -> System:
     """The system: bouncing digits. route: "concat" or "spatin". size: "proof" or "paper"."""
-    sampling = Sampling(steps=steps, shift=SAMPLING.shift)
-
-    one_of("route", route, ROUTES)
-    one_of("size", size, SIZES)
-
-    def build(spec: ClipSpec) -> tuple[nn.Module, ClipModel]:
-        net = network(size, route)
-        return net, model_of(net, spec, sampling)
-
-    spec = {"window": LENGTH, "frame": (8, None, None), "observes": "ends"}
-    model = model_part("mcvd", ROUTES[route], weights, spec, build, [size, route, steps], device)
-    return assembled("mcvd", scheme, model, codec_part("digits", device=device))
+    arm = ROUTES[one_of("route", route, ROUTES)]
+    net = functools.partial(network, route=route)
+    model = functools.partial(model_of, sampling=Sampling(steps=steps, shift=2.0))
+    knobs = [route, steps]
+    return DESIGN.system(scheme, size, weights, device, net, model, knobs=knobs, arm=arm)
 
 
 def network(size: str = "proof", route: str = "concat") -> Any:
@@ -97,10 +84,9 @@ def network(size: str = "proof", route: str = "concat") -> Any:
 
 def model_of(net: nn.Module, spec: ClipSpec, sampling: Sampling = SAMPLING) -> ClipModel:
     """The clip model, which answers longer requests in blocks."""
-    from longtake.models.diffusion import FlowModel
     from longtake.models.wrappers import InBlocks
 
-    return InBlocks(FlowModel(net, spec, sampling), CURRENT, PAST, FUTURE)
+    return InBlocks(flow_model(net, spec, sampling), CURRENT, PAST, FUTURE)
 
 
 def task(past: bool, future: bool) -> Task:
@@ -210,6 +196,4 @@ PROOF = Proof(
 
 def train(run: str | Path = "", seed: int = 0, route: str = "concat") -> Iterator[Any]:
     """Trains the system alone, into the folder of its proof."""
-    from longtake.lab.bench import Lab
-
-    yield from learn(Lab(Path(run) if run else home("mcvd", seed), seed), route)
+    yield from alone("mcvd", learn, route)(run, seed)

@@ -20,16 +20,15 @@ import functools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from longtake.lab.systems import CODED, alone, codec_part, model_part, one_of
-from longtake.lab.systems import system as assembled
+from longtake.lab.quantities import STEP_BYTES, STEP_SECONDS, growth_of
+from longtake.lab.systems import Design, alone, masked_model
 from longtake.models.picking import Picking
 from longtake.models.revealing import DraftAndRevise
 from longtake.system import Curve, Expectation, Measured, Proof, System
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
-    from longtake.clip import ClipModel, ClipSpec
     from longtake.lab.bench import Lab
     from longtake.models.sheets import Sheet
 
@@ -39,15 +38,9 @@ STEPS, TOKENS = 900, 64  # latent frames in a step of any arm
 PICKING = Picking(top_p=0.95)
 SIZES = {
     "proof": {"codes": 512, "width": 128, "blocks": 4, "latents": 128},
-    "paper": {
-        "codes": 16384,
-        "width": 1024,
-        "blocks": 8,
-        "head": 64,
-        "ratio": 4,
-        "latents": 256,
-    },
+    "paper": {"codes": 16384, "width": 1024, "blocks": 8, "head": 64, "ratio": 4, "latents": 256},
 }
+DESIGN = Design("mebt", "digits", SIZES, WINDOW, "vq")
 
 
 def mebt(
@@ -59,16 +52,8 @@ def mebt(
     device: str = "cpu",
 ) -> System:
     """The system: bouncing digits, 128 frames a call. size: "proof", or "paper" for the published one's."""
-
-    one_of("size", size, SIZES)
-
-    def build(spec: ClipSpec) -> tuple[nn.Module, ClipModel]:
-        net = network(size)
-        return net, _model(net, spec, revisions)
-
-    spec = {**CODED, "window": WINDOW, "codes": SIZES[size]["codes"]}
-    model = model_part("mebt", "mebt", weights, spec, build, [size, revisions], device)
-    return assembled("mebt", scheme, model, codec_part("digits", "vq", device))
+    model = functools.partial(masked_model, picking=PICKING, revealing=revised(revisions))
+    return DESIGN.system(scheme, size, weights, device, network, model, knobs=[revisions])
 
 
 def network(size: str = "proof") -> Any:
@@ -79,10 +64,9 @@ def network(size: str = "proof") -> Any:
     return BottleneckTransformer(TokenShape(**SIZES[size]))
 
 
-def _model(net: Any, spec: ClipSpec, revisions: int) -> ClipModel:
-    from longtake.models.masked import MaskedModel
-
-    return MaskedModel(net, spec, PICKING, DraftAndRevise(16, 8, revisions), refine=0)
+def revised(revisions: int) -> DraftAndRevise:
+    """A draft in 16 groups, then so many rounds over 8."""
+    return DraftAndRevise(16, 8, revisions)
 
 
 def length(step: int, steps: int) -> int:
@@ -128,35 +112,21 @@ def rival() -> Any:
 
 def costs(lab: Lab, frames: tuple[int, ...] = (16, 32, 64, 128)) -> Iterator[Any]:
     """How a training step grows with the film, against full attention."""
-    import torch
-
-    from longtake.lab.costs import growth
-    from longtake.models.masked import masked_loss
-    from longtake.models.sheets import laid
+    from longtake.lab.costs import masked_growth
     from longtake.nets.masked import MaskedTransformer
     from longtake.nets.tokens import TokenShape
 
-    def loss(net: Any, count: int) -> Tensor:
-        codes = torch.randint(512, (1, count // 4, 1, 8, 8))
-        return masked_loss(net, laid(codes, torch.arange(count // 4)[None], 0))
-
     nets = {"mebt": network(), "full attention": MaskedTransformer(TokenShape(512, blocks=4))}
-    yield from growth(nets, loss, frames, lab.count(7))
+    yield from masked_growth(nets, frames, lab.count(7))
 
 
 def experiment(lab: Lab) -> Iterator[Any]:
     """Films of 128 frames in one pass, revised 0, 1 and 2 times; and by a window that slides."""
     from longtake.clip import ClipSpec
+    from longtake.lab import measures
     from longtake.lab.costs import seconds
-    from longtake.lab.films import films
-    from longtake.lab.measures import (
-        clip_distance,
-        clip_features,
-        digits_read,
-        distance_course,
-        rise,
-    )
-    from longtake.lab.tokens import FRAME, pictures
+    from longtake.lab.films import films, pictures
+    from longtake.lab.tokens import FRAME
     from longtake.models.tokens import TokenModel
     from longtake.schemes import find_scheme
 
@@ -171,28 +141,29 @@ def experiment(lab: Lab) -> Iterator[Any]:
     net, whole = lab.trained("mebt", network()), ClipSpec(WINDOW, FRAME, "", codes=512)
     gpt, short = lab.trained("sliding window", rival()), ClipSpec(SHORT, FRAME, "", codes=512)
     arms = {
-        arm: film(_model(net, whole, revisions), f"one-shot:window={WINDOW}")
+        arm: film(
+            masked_model(net, whole, PICKING, revised(revisions)), f"one-shot:window={WINDOW}"
+        )
         for revisions, arm in enumerate(("draft only", "revised once", "mebt"))
     }
     chain = f"autoregressive:window={SHORT},step={SHORT // 2}"
     arms["sliding window"] = film(TokenModel(gpt, short, PICKING), chain)
     truth = lab.takes("digits", 24, 4 * WINDOW, use="test", kind="vq")
-    real = clip_features(truth.video())
+    real = measures.clip_features(truth.video())
     for arm, made in arms.items():
-        video = pictures(lab, "digits", arm, functools.partial(made, lab.count(20)))
-        clips = clip_features(video)
-        middles, course = distance_course(clips, real, window=WINDOW)
-        yield Measured("tfvd", arm, clip_distance(clips, real))
-        yield Measured("tfvd, rise in a hundred frames", arm, rise(middles, course))
+        video = pictures(lab, "digits", arm, functools.partial(made, lab.count(20)), kind="vq")
+        clips = measures.clip_features(video)
+        middles, course = measures.distance_course(clips, real, window=WINDOW)
+        yield Measured("tfvd", arm, measures.clip_distance(clips, real))
+        yield Measured("tfvd, rise in a hundred frames", arm, measures.rise(middles, course))
         yield Curve("tfvd", arm, "frame", tuple(middles), tuple(course))
-        yield Measured("frames read, last third", arm, digits_read(video, last=42))
+        yield Measured("frames read, last third", arm, measures.digits_read(video, last=42))
     pair = {arm: functools.partial(arms[arm], 1) for arm in ("mebt", "sliding window")}
     for arm, spent in seconds(pair, lab.count(3)).items():
         yield Measured(FILM, arm, spent)
 
 
 FILM = "a film of 128 frames, processor seconds"
-STEP, GROWS = "a training step,", "exponent of length"
 
 PROOF = Proof(
     claim="A masked transformer whose tokens meet in a fixed number of latents makes long videos in "
@@ -207,10 +178,10 @@ PROOF = Proof(
         "full attention": "for costs alone: a masked transformer whose tokens look at each other",
     },
     expectations=(
-        Expectation(f"{STEP} processor seconds, {GROWS}", "mebt", 1.2, 1, "linear"),
-        Expectation(f"{STEP} processor seconds, {GROWS}", 1.4, "full attention", 1, "2 in the end"),
-        Expectation(f"{STEP} bytes kept, {GROWS}", "mebt", 1.1, 1, "linear"),
-        Expectation(f"{STEP} bytes kept, {GROWS}", 1.5, "full attention", 1, "2 in the end"),
+        Expectation(growth_of(STEP_SECONDS), "mebt", 1.2, 1, "linear"),
+        Expectation(growth_of(STEP_SECONDS), 1.4, "full attention", 1, "2 in the end"),
+        Expectation(growth_of(STEP_BYTES), "mebt", 1.1, 1, "linear"),
+        Expectation(growth_of(STEP_BYTES), 1.5, "full attention", 1, "2 in the end"),
         Expectation("tfvd", "mebt", "sliding window", 0.9, "over all clips of 128 frames"),
         Expectation(
             "tfvd, rise in a hundred frames", "mebt", "sliding window", 1, "no error piles up"

@@ -18,21 +18,18 @@ blocks, DPM-Solver++ (Euler's rule on a rectified flow), MCVD's future frames.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from longtake.lab.systems import alone, codec_part, model_part, one_of
-from longtake.lab.systems import system as assembled
-from longtake.models.samplers import Sampling
+from longtake.lab.systems import Design, alone, flow_in, flow_model
 from longtake.schemes.chain import Autoregressive, Known
 from longtake.steps import Step, Timeline
 from longtake.system import Curve, Expectation, Measured, Proof, System
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor, nn
 
-    from longtake.clip import ClipModel, ClipSpec
     from longtake.lab.bench import Lab
 
 PAST, BLOCK = 5, 5  # known frames of a call, the reference among them; frames it makes
@@ -69,22 +66,15 @@ class Referenced(Autoregressive):
 
 
 SCHEME = Referenced(window=PAST + BLOCK, step=BLOCK)
+DESIGN = Design("mv_diffusion", "walker", SIZES, SCHEME.window, observes="past")
 
 
 def mv_diffusion(
     *, steps: int = 12, size: str = "proof", weights: str = "", device: str = "cpu"
 ) -> System:
     """The system: a figure in six actions. size: "proof", or "paper" for the published one's size."""
-    one_of("size", size, SIZES)
-
-    def build(spec: ClipSpec) -> tuple[nn.Module, ClipModel]:
-        net = network("global", size)
-        return net, sampled(net, spec, steps)
-
-    spec = {"window": SCHEME.window, "frame": (8, None, None), "observes": "past"}
-    model = model_part("mv_diffusion", "global", weights, spec, build, [size, steps], device)
-    made = assembled("mv_diffusion", "autoregressive", model, codec_part("walker", device=device))
-    return made.with_scheme(SCHEME)
+    net, flow = functools.partial(network, "global"), flow_in(steps)
+    return DESIGN.system(SCHEME, size, weights, device, net, flow, knobs=[steps], arm="global")
 
 
 def network(arm: str, size: str = "proof") -> Any:
@@ -100,28 +90,6 @@ def network(arm: str, size: str = "proof") -> Any:
     return Conditioned(StackedUNet(shape, Slots(PAST, BLOCK)), *routes)
 
 
-def sampled(net: Any, spec: ClipSpec, steps: int = 12) -> ClipModel:
-    """A clip model around the net."""
-    from longtake.models.diffusion import FlowModel
-
-    return FlowModel(net, spec, Sampling(steps=steps, shift=2.0))
-
-
-def motion(joints: Tensor, later: Tensor, side: int = 8) -> Tensor:
-    """Flow of a figure whose joints (n, 11, 2) come to lie at `later`: (n, 2, side, side), in places.
-
-    A place moves as the joint next to it, and not at all where none is near.
-    """
-    import torch
-
-    centres = (torch.arange(side) + 0.5) / side
-    grid = torch.cartesian_prod(centres, centres).flip(-1)  # x, y; rows first
-    near, which = torch.cdist(grid.expand(len(joints), -1, -1), joints).min(-1)
-    moved = (later - joints).gather(1, which[..., None].expand(-1, -1, 2)) * side
-    moved = moved * (near < 0.1)[..., None]
-    return moved.flip(-1).transpose(1, 2).unflatten(-1, (side, side))
-
-
 def drawn(rng: np.random.Generator, length: int) -> list[int]:
     """Places of a training clip in a take: a reference up to FAR back, the past, the block."""
     begin = int(rng.integers(1, length - (PAST - 1 + BLOCK) + 1))
@@ -134,24 +102,13 @@ def learn(lab: Lab, arm: str) -> Iterator[Any]:
     import numpy as np
     import torch
 
-    from longtake.models.diffusion import Scene, flow_loss
+    from longtake.lab.motion import learn_flow
+    from longtake.lab.tasks import flow
+    from longtake.models.diffusion import Scene
     from longtake.nets.flow import FlowNet
 
-    takes, flow = lab.takes("walker", 256, 72), FlowNet(8)
-
-    def pairs(step: int) -> tuple[Tensor, Tensor]:
-        rng = np.random.default_rng([lab.seed, step])
-        rows = torch.from_numpy(rng.integers(len(takes), size=64))
-        first = rng.integers(takes.latents.shape[1] - FAR, size=64)
-        places = torch.from_numpy(np.stack([first, first + rng.integers(FAR + 1, size=64)], 1))
-        return takes.at(rows, places), motion(
-            *takes.truth["joints"][rows[:, None], places].unbind(1)
-        )
-
-    def missed(pair: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-        return {"flow": (flow(*pair[0].unbind(1)) - pair[1]).abs().mean((1, 2, 3))}
-
-    yield from lab.train("flow", flow, missed, pairs, 800)
+    takes = lab.takes("walker", 256, 72)
+    yield from learn_flow(lab, takes, FlowNet(8), FAR, 800)
     net = network(arm)
     if arm != "none":
         lab.trained("flow", net.routes[1].flow)
@@ -166,10 +123,7 @@ def learn(lab: Lab, arm: str) -> Iterator[Any]:
         latents = takes.at(rows, places)
         return Scene(latents, known, places / 10, latents.new_zeros(*places.shape, 0))
 
-    def losses(scene: Scene) -> dict[str, Tensor]:
-        return {"flow": flow_loss(net, scene, torch.randn_like(scene.latents))}
-
-    yield from lab.train(arm, net, losses, batch, 800)
+    yield from lab.train(arm, net, lambda scene: {"flow": flow(net, scene)}, batch, 800)
 
 
 def experiment(lab: Lab) -> Iterator[Any]:
@@ -177,11 +131,11 @@ def experiment(lab: Lab) -> Iterator[Any]:
     import torch
 
     from longtake.clip import Clip, ClipSpec
-    from longtake.lab.films import films, shown
-    from longtake.lab.measures import clip_distance, clip_features
-    from longtake.lab.shared import codec
+    from longtake.lab.films import films, pictures
+    from longtake.lab.measures import clip_distance, clip_features, psnr_course
 
-    truth, code = lab.takes("walker", 32, GIVEN + HORIZON, use="test"), codec("walker")
+    length = GIVEN + HORIZON
+    truth = lab.takes("walker", 32, length, use="test")
     start = Clip(truth.latents[:, :GIVEN].float(), tuple(range(GIVEN)))
     real, world = truth.video(), truth.stretches[0].made()
     known = clip_features(real)
@@ -189,20 +143,12 @@ def experiment(lab: Lab) -> Iterator[Any]:
     after = tuple(float(n + 1) for n in range(HORIZON))
     for arm in ARMS:
         yield from learn(lab, arm)
-        model = sampled(lab.trained(arm, network(arm)), ClipSpec(SCHEME.window, size, ""))
-        length, count = GIVEN + HORIZON, len(real)
-        made = lab.kept(
-            f"films/{arm}",
-            lambda model=model, length=length, count=count: {
-                "latents": films(
-                    model, SCHEME, length, count, seed=lab.seed, frame=size, given=start
-                )
-            },
+        model = flow_model(lab.trained(arm, network(arm)), ClipSpec(SCHEME.window, size, ""))
+        make = functools.partial(
+            films, model, SCHEME, length, len(real), seed=lab.seed, frame=size, given=start
         )
-        video = shown(code, made["latents"])
-        lab.sheet(arm, video)
-        error = (video[:, GIVEN:].float() - real[:, GIVEN:].float()).square().mean((2, 3, 4))
-        psnr = (10 * torch.log10(255**2 / error.clamp(min=1e-3))).mean(0)
+        video = pictures(lab, "walker", arm, make)
+        psnr = psnr_course(video[:, GIVEN:], real[:, GIVEN:])
         states = [world.read(film[GIVEN:]) for film in video]
         there = torch.stack([state["there"] for state in states])
         off = (torch.stack([state["marks"] for state in states]) - marks).norm(dim=-1)

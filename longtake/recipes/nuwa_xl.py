@@ -19,19 +19,17 @@ prediction (rectified flow).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from longtake.lab.scripted import STABLE_DIFFUSION, WORDS, Words, told_takes
-from longtake.lab.systems import alone, codec_part, model_part, one_of
-from longtake.lab.systems import system as assembled
-from longtake.models.samplers import Sampling
+from longtake.lab.scripted import HEARD, STABLE_DIFFUSION, WORDS, told_takes
+from longtake.lab.systems import Design, alone, flow_in, flow_model
 from longtake.system import Curve, Expectation, Measured, Proof, System
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
-    from longtake.clip import ClipModel, ClipSpec
     from longtake.lab.bench import Lab
 
 L, DEPTH = 8, 3  # frames in a call, levels; the paper has 16 and 3
@@ -44,6 +42,7 @@ SIZES: dict[str, dict[str, Any]] = {  # paper: widths of Stable Diffusion, since
     "proof": {"widths": (32, 64), "attends": (False, True)},
     "paper": STABLE_DIFFUSION | {"head": 40},
 }
+DESIGN = Design("nuwa_xl", "script", SIZES, L, **HEARD)
 ARM, SLIDING = "diffusion over diffusion", "sliding window"
 ARMS = {
     ARM: (f"coarse-to-fine:window={L}", SPACINGS),
@@ -60,17 +59,8 @@ def nuwa_xl(
     device: str = "cpu",
 ) -> System:
     """The system: coloured shapes act out a text. size: "proof", or "paper" for the published one's size."""
-
-    one_of("size", size, SIZES)
-
-    def build(spec: ClipSpec) -> tuple[nn.Module, ClipModel]:
-        net = network(size)
-        return net, sampled(net, spec, steps)
-
-    spec: dict[str, Any] = {"window": L, "frame": (8, None, None), "tracks": {"text": WORDS}}
-    model = model_part("nuwa_xl", ARM, weights, spec, build, [size, steps], device)
-    codec = codec_part("script", device=device)
-    return assembled("nuwa_xl", scheme, model, codec, encoder=Words())
+    flow = flow_in(steps)
+    return DESIGN.system(scheme, size, weights, device, network, flow, knobs=[steps], arm=ARM)
 
 
 def network(size: str = "proof") -> Any:
@@ -83,19 +73,13 @@ def network(size: str = "proof") -> Any:
     return Conditioned(FactorisedUNet(shape), *routes)
 
 
-def sampled(net: Any, spec: ClipSpec, steps: int = 12) -> ClipModel:
-    """A clip model around the net."""
-    from longtake.models.diffusion import FlowModel
-
-    return FlowModel(net, spec, Sampling(steps=steps, shift=2.0))
-
-
 def learn(lab: Lab, arm: str, spacings: Sequence[int]) -> Iterator[Any]:
     """Trains one arm, step n on frames spacings[n % k] apart; the same net, steps and sizes of batches."""
     import numpy as np
     import torch
 
-    from longtake.models.diffusion import Scene, flow_loss
+    from longtake.lab.tasks import flow
+    from longtake.models.diffusion import Scene
 
     (takes, text), net = told_takes(lab, 48, FRAMES + 56, **PLAY), network()
 
@@ -111,24 +95,18 @@ def learn(lab: Lab, arm: str, spacings: Sequence[int]) -> Iterator[Any]:
             known[:, [0, -1]] = True
         return Scene(takes.at(rows, places), known, places / FPS, text[rows[:, None], places])
 
-    def losses(scene: Scene) -> dict[str, Tensor]:
-        return {"flow": flow_loss(net, scene, torch.randn_like(scene.latents))}
-
-    yield from lab.train(arm, net, losses, batch, 1200)
+    yield from lab.train(arm, net, lambda scene: {"flow": flow(net, scene)}, batch, 1200)
 
 
 def experiment(lab: Lab) -> Iterator[Any]:
     """Both arms make films of N frames of the same held-out plays, from nothing but their prompts."""
     from longtake.clip import ClipSpec
-    from longtake.lab.films import films, shown
+    from longtake.lab.films import pictures, told_films
     from longtake.lab.measures import clip_features, distance_course, read_share, rise
-    from longtake.lab.shared import codec
-    from longtake.lab.takes import Told
     from longtake.schemes import find_scheme
     from longtake.steps import Plan, Timeline
 
     truth, text = told_takes(lab, 16, FRAMES, use="test", **PLAY)
-    code, told = codec("script"), [Told(rows=rows) for rows in text]
     real, stage = truth.video(), truth.stretches[0].made()
     known = clip_features(real)
 
@@ -140,17 +118,9 @@ def experiment(lab: Lab) -> Iterator[Any]:
         yield from learn(lab, arm, spacings)
         scheme = find_scheme(said)
         rounds = Plan.of(scheme, Timeline(FRAMES)).critical_path
-        model = sampled(lab.trained(arm, network()), ClipSpec(L, (8, 8, 8), ""))
-        made = lab.kept(
-            f"films/{arm}",
-            lambda model=model, scheme=scheme: {
-                "latents": films(
-                    model, scheme, FRAMES, len(told), seed=lab.seed, frame=(8, 8, 8), controls=told
-                )
-            },
-        )
-        video = shown(code, made["latents"])
-        lab.sheet(arm, video)
+        model = flow_model(lab.trained(arm, network()), ClipSpec(L, (8, 8, 8), ""))
+        make = functools.partial(told_films, model, scheme, text, seed=lab.seed, frame=(8, 8, 8))
+        video = pictures(lab, "script", arm, make)
         middles, distances = distance_course(clip_features(video), known, window=SPACINGS[0])
         yield Curve("block tfvd", arm, "frame", tuple(middles), tuple(distances))
         yield Measured("sequential rounds", arm, rounds)

@@ -22,17 +22,16 @@ import functools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from longtake.lab.scripted import WORDS, Words
-from longtake.lab.systems import CODED, alone, codec_part, model_part, one_of
-from longtake.lab.systems import system as assembled
+from longtake.lab.quantities import CHANGED, CHANGED_BY_OWN, codes_alike
+from longtake.lab.scripted import HEARD, WORDS
+from longtake.lab.systems import Design, alone, masked_model
 from longtake.models.picking import Picking
 from longtake.models.revealing import Confidence
 from longtake.system import Expectation, Measured, Proof, System
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
-    from longtake.clip import ClipModel, ClipSpec
     from longtake.lab.bench import Lab
     from longtake.lab.takes import Takes
     from longtake.models.sheets import Sheet
@@ -47,35 +46,23 @@ SIZES = {
     "proof": {"codes": 512, "width": 128, "blocks": 4},
     "paper": {"codes": 8192, "width": 1536, "blocks": 24, "head": 64, "ratio": 4},
 }
+DESIGN = Design("phenaki", "script", SIZES, WINDOW, "vq", fps=FPS, **HEARD)
+PICKING = Picking(top_p=0.95, guidance=2.0)
 
 
 def phenaki(
     *,
     scheme: str = SCHEME,
     steps: int = 12,
-    guidance: float = 2.0,
+    guidance: float = PICKING.guidance,
     size: str = "proof",
     weights: str = "",
     device: str = "cpu",
 ) -> System:
     """The system: shapes act as prompts say. size: "proof", or "paper" for the published one's."""
-
-    one_of("size", size, SIZES)
-
-    def build(spec: ClipSpec) -> tuple[nn.Module, ClipModel]:
-        net = network(size)
-        return net, _model(net, spec, steps, guidance)
-
-    knobs = [size, steps, guidance]
-    spec = {
-        **CODED,
-        "window": WINDOW,
-        "codes": SIZES[size]["codes"],
-        "tracks": {"text": WORDS},
-    }
-    model = model_part("phenaki", "phenaki", weights, spec, build, knobs, device)
-    codec = codec_part("script", "vq", device)
-    return assembled("phenaki", scheme, model, codec, encoder=Words(), fps=FPS)
+    picking = dataclasses.replace(PICKING, guidance=guidance)
+    model = functools.partial(masked_model, picking=picking, revealing=Confidence(steps))
+    return DESIGN.system(scheme, size, weights, device, network, model, knobs=[steps, guidance])
 
 
 def network(size: str = "proof") -> Any:
@@ -84,13 +71,6 @@ def network(size: str = "proof") -> Any:
     from longtake.nets.tokens import TokenShape
 
     return MaskedTransformer(TokenShape(text=WORDS, **SIZES[size]))
-
-
-def _model(net: Any, spec: ClipSpec, steps: int = 12, guidance: float = 2.0) -> ClipModel:
-    from longtake.models.masked import MaskedModel
-
-    picking = Picking(top_p=0.95, guidance=guidance)
-    return MaskedModel(net, spec, picking, Confidence(steps), refine=0)
 
 
 def heard(takes: Takes) -> Tensor:
@@ -127,7 +107,7 @@ def learn(lab: Lab) -> Iterator[Any]:
 
 def coding(lab: Lab) -> Iterator[Any]:
     """What causal codes save, against codecs of single frames trained alike; and that they are causal."""
-    from longtake.lab.coding import changed, codes_of, films, kept, learned, spent_alike
+    from longtake.lab.coding import causal_savings
     from longtake.lab.shared import SHAPES
     from longtake.nets.convolutional import VideoShape
 
@@ -136,20 +116,7 @@ def coding(lab: Lab) -> Iterator[Any]:
         "coarse frames": VideoShape(16, (48, 96, 96), (False, False), patch=(1, 4)),
         "fine frames": VideoShape(16, (48, 96), (False,), patch=(1, 4)),
     }
-    pool, test = (films(lab, "script", *use, FPS) for use in (("codecs", 96, 64), ("test", 12, 32)))
-    found = {}
-    for arm, shape in shapes.items():
-        codec = yield from learned(lab, arm, shape, pool, CODEC_STEPS)
-        found[arm] = (codes_of(codec, 16), kept(codec, test))
-        yield Measured("codes of 16 frames", arm, found[arm][0])
-        yield Measured("PSNR of the codec, dB", arm, found[arm][1])
-        if arm == "phenaki":
-            before, after = changed(codec, test)
-            yield Measured(CHANGED, "phenaki", before)
-            yield Measured("codes changed by their own frames", arm, after)
-    yield Measured(ALIKE, "phenaki", found["phenaki"][0])
-    alike = spent_alike(found["phenaki"][1], found["coarse frames"], found["fine frames"])
-    yield Measured(ALIKE, "frame by frame", alike)
+    yield from causal_savings(lab, shapes, "script", FPS, CODEC_STEPS)
 
 
 def experiment(lab: Lab) -> Iterator[Any]:
@@ -157,11 +124,11 @@ def experiment(lab: Lab) -> Iterator[Any]:
     from longtake import worlds
     from longtake.clip import Clip, ClipRequest, ClipSpec, Noise
     from longtake.lab.costs import seconds
-    from longtake.lab.films import films
+    from longtake.lab.films import pictures, told_films
     from longtake.lab.measures import actors_read, join_ratio
     from longtake.lab.script import deeds_seen, deeds_told, followed, stories
     from longtake.lab.takes import Told
-    from longtake.lab.tokens import FRAME, pictures
+    from longtake.lab.tokens import FRAME
     from longtake.models.tokens import TokenModel
     from longtake.nets.gpt import GPT
     from longtake.nets.tokens import TokenShape
@@ -170,26 +137,21 @@ def experiment(lab: Lab) -> Iterator[Any]:
     yield from coding(lab)
     yield from learn(lab)
     spec, truth = ClipSpec(WINDOW, FRAME, "", codes=512), stories(lab, 16, SLOTS, "test")
-    model, scheme = _model(lab.trained("phenaki", network()), spec), find_scheme(SCHEME)
+    model = masked_model(lab.trained("phenaki", network()), spec, PICKING, Confidence(12))
     told, track = deeds_told(truth, SLOTS), heard(truth)
     held = track[:, SLOT : SLOT + 1].expand_as(track)  # the first prompt after the given slot
     start = Clip(truth.latents[:, :SLOT], tuple(range(SLOT)))
     world = worlds.make("script", size=(64, 64), fps=FPS)
-
-    def made(rows: Tensor) -> Tensor:
-        own = [Told(rows=row) for row in rows]
-        length, count = rows.shape[1], len(rows)
-        return films(
-            model, scheme, length, count, seed=lab.seed, frame=FRAME, given=start, controls=own
-        )
-
+    made = functools.partial(
+        told_films, model, find_scheme(SCHEME), seed=lab.seed, frame=FRAME, given=start
+    )
     arms = {
-        "phenaki": lambda: made(track),
-        "first prompt held": lambda: made(held),
+        "phenaki": functools.partial(made, track),
+        "first prompt held": functools.partial(made, held),
         "the stories themselves": lambda: truth.latents,
     }
     for arm, make in arms.items():
-        video = pictures(lab, "script", arm, make, FPS)
+        video = pictures(lab, "script", arm, make, FPS, "vq")
         happened = [deeds_seen(world.read(film))[1:] for film in video]
         yield Measured(FOLLOWED, arm, followed([row[1:] for row in told], happened))
         yield Measured(JOINS, arm, join_ratio(video, range(16, 16 * SLOTS, 16)))
@@ -203,10 +165,8 @@ def experiment(lab: Lab) -> Iterator[Any]:
         yield Measured(CLIP, arm, spent)
 
 
-CHANGED = "codes changed by later frames"
 FOLLOWED, JOINS = "share of prompts followed", "frame difference between prompts, over elsewhere"
-CLIP = "a prompt's clip, processor seconds"
-ALIKE = "codes for 16 frames at phenaki's PSNR"
+CLIP, ALIKE = "a prompt's clip, processor seconds", codes_alike("phenaki")
 
 PROOF = Proof(
     claim="Causal codes, fewer than frames coded one by one need, and masked decoding in a dozen steps "
@@ -224,7 +184,7 @@ PROOF = Proof(
     expectations=(
         Expectation(ALIKE, "phenaki", "frame by frame", 0.6, "the paper: about 40% fewer"),
         Expectation(CHANGED, "phenaki", 0.0, 1, "causal, exactly"),
-        Expectation("codes changed by their own frames", 0.02, "phenaki", 1, "so it was tested"),
+        Expectation(CHANGED_BY_OWN, 0.02, "phenaki", 1, "so it was tested"),
         Expectation(FOLLOWED, "first prompt held", "phenaki", 0.5, "twice as many at least"),
         Expectation(FOLLOWED, 0.25, "phenaki", 1, "a quarter; by chance a twentieth would be"),
         Expectation(JOINS, "phenaki", 1.0, 1, "one clip flows into the next"),

@@ -19,13 +19,13 @@ text-to-image model.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from longtake.lab.scripted import FPS, SIZES, WORDS, Words, told_takes
+from longtake.lab.scripted import FPS, HEARD, SIZES, WORDS, told_takes
 from longtake.lab.scripted import told_net as network
-from longtake.lab.systems import alone, codec_part, model_part, one_of
-from longtake.lab.systems import system as assembled
+from longtake.lab.systems import Design, alone
 from longtake.models.samplers import flow_levels
 from longtake.system import Curve, Expectation, Measured, Proof, System
 
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 MADE = 15  # frames a clip makes between the first picture and the last
 LENGTH = MADE + 2
 SCHEME = f"autoregressive:window={MADE + 1},step={MADE}"
+DESIGN = Design("pixeldance", "script", SIZES, LENGTH, fps=FPS, **HEARD)
 CHAINED = 16  # clips of a long film
 UNTIL = 1.0  # noise over signal down to which the last picture is heard
 SOFT = 0.3  # spread of the noise on a last picture
@@ -60,18 +61,8 @@ def pixeldance(
     device: str = "cpu",
 ) -> System:
     """The system. until: noise over signal down to which an ending is heard. size: "proof" or "paper"."""
-    one_of("size", size, SIZES)
-
-    def build(spec: ClipSpec) -> tuple[nn.Module, ClipModel]:
-        net = network(size)
-        return net, model_of(net, spec, until, steps)
-
-    spec = {"window": LENGTH, "frame": (8, None, None), "tracks": {"text": WORDS}}
-    model = model_part(
-        "pixeldance", "pixeldance", weights, spec, build, [size, steps, until], device
-    )
-    codec = codec_part("script", device=device)
-    return assembled("pixeldance", scheme, model, codec, encoder=Words(), fps=FPS)
+    model, knobs = functools.partial(model_of, until=until, steps=steps), [steps, until]
+    return DESIGN.system(scheme, size, weights, device, network, model, knobs=knobs)
 
 
 def objective() -> Any:
@@ -147,63 +138,39 @@ def sketched(code: Codec, video: Tensor) -> Tensor:
     return code.encode(functional.avg_pool2d(flat, 9, 1).unflatten(0, video.shape[:2]))
 
 
-def danced(
-    model: ClipModel, first: Tensor, sketches: Tensor | None, told: Tensor, lab: Lab
-) -> Tensor:
-    """Films (n, 1 + clips * MADE, *frame) after `first` (n, *frame), led by sketches (n, clips, *frame)."""
-    import torch
-
-    from longtake.lab.tasks import answers
-
-    films, blank = first[:, None].float(), first[:, None].float()
-    for begin in range(0, told.shape[1] - LENGTH + 1, MADE):
-        last = blank if sketches is None else sketches[:, begin // MADE, None]
-        clip = torch.cat([films[:, -1:], blank.expand(-1, MADE, -1, -1, -1), last], 1)
-        made = answers(
-            model, task(last=sketches is not None), clip, seed=lab.number(f"clip {begin}"),
-            interval=1 / FPS, text=told[:, begin : begin + LENGTH],
-        )  # fmt: skip
-        films = torch.cat([films, made[0]], 1)
-    return films
-
-
 def experiment(lab: Lab) -> Iterator[Any]:
     """Clips and chains of 16 clips, led by sketches, softly, strictly, or not at all."""
     from longtake.clip import ClipSpec
+    from longtake.lab import measures
     from longtake.lab.films import shown
-    from longtake.lab.measures import (
-        actors_read,
-        clip_distance,
-        clip_features,
-        distance_course,
-        movers,
-        rise,
-    )
     from longtake.lab.shared import codec
+    from longtake.lab.tasks import chained
 
     for arm in PROOF.arms:
         yield from learn(lab, arm)
     clips = lab.count(CHAINED)
     code, (test, told) = codec("script"), told_takes(lab, 16, 2 + clips * MADE, use="test")
     video = test.video()
-    real = clip_features(video)
+    real = measures.clip_features(video)
     sketches = sketched(code, video[:, MADE + 1 :: MADE])
     for arm in PROOF.arms:
         until = UNTIL if arm == "pixeldance" else 0.0
         spec = ClipSpec(LENGTH, (8, 8, 8), "", tracks={"text": WORDS})
         model = model_of(lab.trained(arm, network()), spec, until)
         led = None if arm == "no ending" else sketches
-        shot = shown(code, danced(model, test.latents[:, 0], led, told, lab))
+        asked = task(last=led is not None)
+        films = chained(lab, model, asked, test.latents[:, 0], told, interval=1 / FPS, ends=led)
+        shot = shown(code, films)
         lab.sheet(arm, shot, fps=FPS)
         ends = shot[:, MADE::MADE].float() - video[:, MADE::MADE].float()
-        made = clip_features(shot)
-        yield Measured("tfvd", arm, clip_distance(made, real))
+        made = measures.clip_features(shot)
+        yield Measured("tfvd", arm, measures.clip_distance(made, real))
         yield Measured(ENDING, arm, float(ends.abs().mean()))
-        yield Measured(MOVED, arm, float(movers(shot)[1].mean()))
-        middles, course = distance_course(made, real, window=40)
+        yield Measured(MOVED, arm, float(measures.movers(shot)[1].mean()))
+        middles, course = measures.distance_course(made, real, window=40)
         yield Curve("tfvd", arm, "frame", tuple(middles), tuple(course))
-        yield Measured(RISE, arm, rise(middles, course))
-        yield Measured("frames read, last clip", arm, actors_read(shot, last=MADE))
+        yield Measured(RISE, arm, measures.rise(middles, course))
+        yield Measured("frames read, last clip", arm, measures.actors_read(shot, last=MADE))
 
 
 PROOF = Proof(

@@ -20,32 +20,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from longtake.lab.systems import alone, codec_part, model_part, one_of
-from longtake.lab.systems import system as assembled
-from longtake.models.samplers import Sampling
+from longtake.lab.systems import SAMPLING, Design, alone, flow_in, flow_model, two_blocks
 from longtake.system import Expectation, Measured, Proof, System
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import nn
 
-    from longtake.clip import ClipModel, ClipSpec
     from longtake.lab.bench import Lab
     from longtake.lab.tasks import Masks, Task
 
 LENGTH, MOST = 12, 4  # frames of a clip, and of those at most clean
 INTERVAL = 0.1
 SCHEME = f"autoregressive:window={LENGTH},step={LENGTH - MOST}"
-SAMPLING = Sampling(steps=12, shift=2.0)
 SIZES: dict[str, dict[str, Any]] = {
     "proof": {"widths": (48, 96), "head": 16},
-    "paper": {
-        "widths": (128, 256, 384, 512),
-        "blocks": 2,
-        "attends": (False, True, True, False),
-        "head": 32,
-    },
+    "paper": two_blocks(widths=(128, 256, 384, 512), attends=(False, True, True, False), head=32),
 }
+DESIGN = Design("ramvid", "digits", SIZES, LENGTH)
 SEEN = {"prediction": (0, 1, 2, 3), "infilling": (0, 4, 8, 11)}
 STEPS = 1300
 
@@ -59,28 +50,7 @@ def ramvid(
     device: str = "cpu",
 ) -> System:
     """The system: bouncing digits. size: "proof", or "paper" for the published one's size."""
-    sampling = Sampling(steps=steps, shift=SAMPLING.shift)
-    one_of("size", size, SIZES)
-
-    def build(spec: ClipSpec) -> tuple[nn.Module, ClipModel]:
-        from longtake.models.diffusion import FlowModel
-
-        net = network(size)
-        return net, FlowModel(net, spec, sampling)
-
-    spec = {"window": LENGTH, "frame": (8, None, None), "observes": "any"}
-    model = model_part("ramvid", "ramvid", weights, spec, build, [size, steps], device)
-    return assembled("ramvid", scheme, model, codec_part("digits", device=device))
-
-
-def network(size: str = "proof") -> Any:
-    """The velocity of every frame; filters of three taps in time, and nothing else across it."""
-    from longtake.nets.routes import Conditioned
-    from longtake.nets.temporal import NoTime
-    from longtake.nets.unet import FactorisedUNet, UNetShape
-
-    shape = UNetShape(channels=8, taps=3, **SIZES[size])
-    return Conditioned(FactorisedUNet(shape, lambda width, vector: NoTime()))
+    return DESIGN.system(scheme, size, weights, device, network, flow_in(steps), knobs=[steps])
 
 
 def masks(unconditional: float = 0.25) -> Masks:
@@ -103,6 +73,16 @@ def tasks() -> dict[str, Task]:
     return {name: Task.among(LENGTH, seen) for name, seen in SEEN.items()}
 
 
+def network(size: str = "proof") -> Any:
+    """The velocity of every frame; filters of three taps in time, and nothing else across it."""
+    from longtake.nets.routes import Conditioned
+    from longtake.nets.temporal import NoTime
+    from longtake.nets.unet import FactorisedUNet, UNetShape
+
+    shape = UNetShape(channels=8, taps=3, **SIZES[size])
+    return Conditioned(FactorisedUNet(shape, lambda width, vector: NoTime()))
+
+
 def learn(lab: Lab, arm: str = "ramvid", drawn: Masks | None = None) -> Iterator[Any]:
     """Trains a network on the paper's masks, or on others."""
     from longtake.lab.tasks import learned, scenes
@@ -119,7 +99,6 @@ def experiment(lab: Lab) -> Iterator[Any]:
     from longtake.lab.measures import clip_distance, clip_features, digits_read
     from longtake.lab.shared import codec
     from longtake.lab.tasks import always, answers, best_psnr
-    from longtake.models.diffusion import FlowModel
     from longtake.models.replacing import ReplacingModel
     from longtake.schemes import find_scheme
 
@@ -130,7 +109,7 @@ def experiment(lab: Lab) -> Iterator[Any]:
     video, asked = test.video(), {"seed": lab.seed, "interval": INTERVAL}
     real = clip_features(video)
     for arm in PROOF.arms:
-        kind = ReplacingModel if arm == "replacement" else FlowModel
+        kind = ReplacingModel if arm == "replacement" else flow_model
         model = kind(lab.trained(arm, network()), ClipSpec(LENGTH, (8, 8, 8), ""), SAMPLING)
         for name, task in tasks().items():
             made = answers(model, task, test.latents, tries=5, **asked)

@@ -20,24 +20,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from longtake.lab.scripted import FPS, SIZES, WORDS, Words, told_takes
+from longtake.lab.scripted import FPS, HEARD, SIZES, told_takes
 from longtake.lab.scripted import told_net as network
-from longtake.lab.systems import alone, codec_part, model_part, one_of
-from longtake.lab.systems import system as assembled
-from longtake.models.samplers import Sampling
+from longtake.lab.systems import SAMPLING, Design, alone, flow_in, flow_model
 from longtake.system import Expectation, Measured, Proof, System
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor, nn
+    from torch import Tensor
 
-    from longtake.clip import ClipModel, ClipSpec
     from longtake.lab.bench import Lab
     from longtake.lab.tasks import Masks, Task
 
 LENGTH, KNOWN = 16, 0.15  # frames of a clip; share of them that a mask leaves known
 SCHEME = f"per-shot:window={LENGTH},step=12,shot=32,transition=8"
-SAMPLING = Sampling(steps=12, shift=2.0)
+DESIGN = Design("seine", "script", SIZES, LENGTH, fps=FPS, **HEARD)
 SEEN: dict[str, tuple[int, ...]] = {
     "text to video": (),
     "image to video": (0,),
@@ -58,19 +55,8 @@ def seine(
     device: str = "cpu",
 ) -> System:
     """The system: coloured shapes act out what is written. guidance: on text. size: "proof" or "paper"."""
-    sampling = Sampling(steps=steps, shift=SAMPLING.shift, guidance=guidance)
-    one_of("size", size, SIZES)
-
-    def build(spec: ClipSpec) -> tuple[nn.Module, ClipModel]:
-        from longtake.models.diffusion import FlowModel
-
-        net = network(size)
-        return net, FlowModel(net, spec, sampling)
-
-    spec = {"window": LENGTH, "frame": (8, None, None), "tracks": {"text": WORDS}}
-    model = model_part("seine", "seine", weights, spec, build, [size, steps, guidance], device)
-    codec = codec_part("script", device=device)
-    return assembled("seine", scheme, model, codec, encoder=Words(), fps=FPS)
+    flow, knobs = flow_in(steps, guidance), [steps, guidance]
+    return DESIGN.system(scheme, size, weights, device, network, flow, knobs=knobs)
 
 
 def masks(rng: np.random.Generator) -> Task:
@@ -119,7 +105,6 @@ def experiment(lab: Lab) -> Iterator[Any]:
     from longtake.lab.measures import actors_read, clip_distance, clip_features, movers, unevenness
     from longtake.lab.shared import codec
     from longtake.lab.tasks import always, answers, best_psnr, filled
-    from longtake.models.diffusion import FlowModel
 
     yield from learn(lab)
     yield from learn(lab, "prefixes", prefixes)
@@ -136,7 +121,7 @@ def experiment(lab: Lab) -> Iterator[Any]:
             else:
                 of = name if arm == "specialists" else arm
                 net = lab.trained(of, network())
-                model = FlowModel(net, ClipSpec(LENGTH, (8, 8, 8), ""), SAMPLING)
+                model = flow_model(net, ClipSpec(LENGTH, (8, 8, 8), ""))
                 made = answers(
                     model, task, test.latents, seed=lab.seed, interval=1 / FPS, tries=2, text=told
                 )
