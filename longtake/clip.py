@@ -207,6 +207,14 @@ class Codec(Protocol):
         """(b, s, ...) -> (b, s*stride - lead, 3, h, w); frames within `context` of an inner end are not final."""
 
 
+@runtime_checkable
+class InnerCodec(Protocol):
+    """A codec that can leave out frames for which it has latents only as context."""
+
+    def decode_inner(self, latents: Tensor, before: int, after: int) -> Tensor:
+        """(b, s, ...) -> the frames that `decode` makes of latents `before` to `s - after`, and no others."""
+
+
 class CodecStream(Protocol):
     """A take's decoding under way; holds what later frames need of earlier latents."""
 

@@ -71,6 +71,16 @@ def test_windows_with_context_decode_as_the_whole(plain: KLCodec, size: tuple[in
     assert not torch.allclose(inner[:, :12], whole[:, 4:16], atol=1e-3)
 
 
+@pytest.mark.parametrize("seen", [(4, 4), (0, 4), (4, 0), (5, 6), (0, 0)])
+def test_frames_that_are_only_seen_are_left_out(plain: KLCodec, seen: tuple[int, int]) -> None:
+    before, after = seen
+    latents = torch.randn(2, 14, 32, 8, 8, generator=torch.Generator().manual_seed(2))
+    inner = plain.decode_inner(latents, before, after)
+    whole = plain.decode(latents)[:, 4 * before : 4 * (14 - after)]
+    assert inner.shape == whole.shape
+    torch.testing.assert_close(inner, whole, atol=2e-5, rtol=0)
+
+
 @pytest.mark.parametrize(("stride", "lap"), [(4, 2), (4, 1), (4, 0), (5, 2)])
 @pytest.mark.parametrize("groups", [1, 2, 3, 7])
 def test_laps_share_frames_out_to_one(stride: int, lap: int, groups: int) -> None:

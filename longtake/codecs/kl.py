@@ -67,7 +67,22 @@ class KLCodec:
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """See `Codec`."""
-        video = self.net.decoder(latents.to(self.device) / self.scale + self.mean)
+        return self._pixels(self.net.decoder(self._own(latents)))
+
+    @torch.no_grad()
+    def decode_inner(self, latents: Tensor, before: int, after: int) -> Tensor:
+        """See `InnerCodec`."""
+        decoder, stride = self.net.decoder, self.spec.stride
+        if isinstance(decoder, Decoder):
+            return self._pixels(decoder(self._own(latents), before, after))
+        stop = (latents.shape[1] - after) * stride
+        return self._pixels(decoder(self._own(latents))[:, before * stride : stop])
+
+    def _own(self, latents: Tensor) -> Tensor:
+        return latents.to(self.device) / self.scale + self.mean
+
+    @staticmethod
+    def _pixels(video: Tensor) -> Tensor:
         return (video / 2 + 0.5).clamp(0, 1)
 
 

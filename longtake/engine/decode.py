@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from longtake.clip import Clip, Codec, StreamingCodec
+from longtake.clip import Clip, Codec, InnerCodec, StreamingCodec
 from longtake.engine.events import Decoded, Event
 from longtake.engine.executors import enough_memory
 from longtake.engine.heap import trim
@@ -268,9 +268,14 @@ def develop(codec: Codec, latents: Clip, window: Window, job: Job) -> Frames:
     """A window's film frames: decoded, cut to the take, resized to the film."""
     import torch
 
+    low = window.low
     with torch.no_grad():
-        video = codec.decode(latents.frames)[0]
-    low = job.first_frame(window.take, window.low)
+        if isinstance(codec, InnerCodec):
+            low, before, after = window.start, window.start - low, window.high - window.stop
+            video = codec.decode_inner(latents.frames, before, after)[0]
+        else:
+            video = codec.decode(latents.frames)[0]
+    low = job.first_frame(window.take, low)
     begin, end = shown(job, window)
     video = video[begin - low : end - low]
     return Frames(begin, _fitted(video, job.canvas, job.size))

@@ -145,15 +145,32 @@ class Decoder(nn.Module):
             nn.Conv2d(fine, 3 * (shape.stride + 2 * shape.lap) * shape.patch**2, 3, padding=1),
         )
 
-    def forward(self, latents: Tensor) -> Tensor:
-        """(b, s, channels, h/16, w/16) -> (b, s*stride, 3, h, w), about [-1, 1]."""
+    def forward(self, latents: Tensor, before: int = 0, after: int = 0) -> Tensor:
+        """(b, s, channels, h/16, w/16) -> (b, t, 3, h, w), about [-1, 1], t = (s - before - after) * stride.
+
+        before, after: latents at the ends that are only seen: each filter over time needs one fewer of
+        them than the one before it, and what no later one needs is dropped.
+        """
         b, s = latents.shape[:2]
         x = latents.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        x = self.coarse(self.coarse_time(self.enter(x), s))
-        x = self.middle(self.middle_time(F.pixel_shuffle(self.to_middle(x), 2), s))
-        x = self.fine(self.fine_time(F.pixel_shuffle(self.to_fine(x), 2), s))
-        x = F.pixel_shuffle(self.leave(x), self.shape.patch).float()
-        return lapped(x.reshape(b, s, -1, 3, *x.shape[-2:]), self.shape.lap)
+        x = self.coarse_time(self.enter(x), s)
+        x, s, before, after = within(x, s, (before, after), 3)
+        x = F.pixel_shuffle(self.to_middle(self.coarse(x)), 2)
+        x, s, before, after = within(self.middle_time(x, s), s, (before, after), 2)
+        x = F.pixel_shuffle(self.to_fine(self.middle(x)), 2)
+        x, s, before, after = within(self.fine_time(x, s), s, (before, after), 1)
+        x = F.pixel_shuffle(self.leave(self.fine(x)), self.shape.patch).float()
+        video = lapped(x.reshape(b, s, -1, 3, *x.shape[-2:]), self.shape.lap)
+        return video[:, before * self.shape.stride : (s - after) * self.shape.stride]
+
+
+def within(x: Tensor, s: int, seen: tuple[int, int], most: int) -> tuple[Tensor, int, int, int]:
+    """x (b*s, ...) with at most so many of the frames at its ends that are only seen; s and those then."""
+    before, after = (min(count, most) for count in seen)
+    first, stop = seen[0] - before, s - seen[1] + after
+    if stop - first < s:
+        x = x.unflatten(0, (-1, s))[:, first:stop].flatten(0, 1)
+    return x, stop - first, before, after
 
 
 def lapped(groups: Tensor, lap: int) -> Tensor:

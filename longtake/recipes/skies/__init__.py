@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from longtake.clip import ClipModel, Codec
     from longtake.train import Logged
 
-VERSION = 1  # of the code between weights and pixels: raise it when a change of code changes films
+VERSION = 2  # of the code between weights and pixels: raise it when a change of code changes films
 WINDOW = 16  # latent frames it was trained on
 CONTEXT = (4, 4)  # latent frames the decoder looks to either side, `AutoencoderShape.context`
 # keyframes every 6.4 s by a chain, every 1.6 s between them, then what lies between those: a chain
