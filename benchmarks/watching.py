@@ -87,19 +87,19 @@ class Watchers:
         self._place, self._film = (host, int(port)), f"/v1/videos/{name}"
         self._wait = selectors.DefaultSelector()
         for _ in range(count):
-            self._send(f"{self._film}/events", picture=False)
+            pictures = socket.create_connection(self._place)  # one for all of a page's pictures
+            self._wait.register(pictures, selectors.EVENT_READ, None)
+            events = socket.create_connection(self._place)
+            self._ask(events, f"{self._film}/events")
+            self._wait.register(events, selectors.EVENT_READ, pictures)
         self.pictures = self.bytes = 0
         self._end = False
         self._thread = threading.Thread(target=self._watch)
         self._thread.start()
 
-    def _send(self, path: str, picture: bool) -> None:
-        client = socket.create_connection(self._place)
-        close = "connection: close\r\n" if picture else ""
-        client.sendall(
-            f"GET {path} HTTP/1.1\r\nhost: {self._place[0]}:{self._place[1]}\r\n{close}\r\n".encode()
-        )
-        self._wait.register(client, selectors.EVENT_READ, picture)
+    def _ask(self, client: socket.socket, path: str) -> None:
+        host = f"{self._place[0]}:{self._place[1]}"
+        client.sendall(f"GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n".encode())
 
     def _watch(self) -> None:
         while not self._end:
@@ -110,14 +110,15 @@ class Watchers:
                 if not data:
                     self._wait.unregister(client)
                     client.close()
-                elif not key.data:
+                elif key.data is not None:
                     for line in data.split(b"\n"):
-                        self._look(line)
+                        self._look(line, key.data)
 
-    def _look(self, line: bytes) -> None:
+    def _look(self, line: bytes, pictures: socket.socket) -> None:
         if line.startswith(b"data: ") and b'"shown"' in line:
             with contextlib.suppress(ValueError):  # a line that came in two parts
-                self._send(f"{self._film}/pictures/{json.loads(line[6:])['picture']}", picture=True)
+                shown = json.loads(line[6:])["picture"]
+                self._ask(pictures, f"{self._film}/pictures/{shown}")
                 self.pictures += 1
 
     def close(self) -> None:

@@ -282,7 +282,7 @@ def test_watchers_hear_at_once_and_the_film_plays_while_it_grows(tmp_path: Path)
                     continue
                 line = json.loads(text[6:])
                 kinds.append(line["event"])
-                if line["event"] == "decoded" and line["frames"][1] < 200:
+                if line["event"] == "decoded" and line["frames"][1] < 120:
                     found = server.client.get(
                         f"{path}/content", headers={"range": f"bytes={len(pieces)}-"}
                     )

@@ -37,7 +37,7 @@ from longtake.metrics import (
 )
 from longtake.metrics.probe import PASSAGE, SPAN, Cutter
 from longtake.prompts.storyboard import save_storyboard
-from longtake.video import contact_sheet, read_video
+from longtake.video import contact_sheet, read_frames
 from longtake.worlds.sky import ATTRIBUTES
 from longtake.worlds.sky.script import alter, draw_moment
 
@@ -120,7 +120,7 @@ def seen(desk: Desk, shots: Sequence[Told], film: Path, model: str) -> Iterator[
     job = Model(model, desk.size, {}).take(shots, desk.seed).job
     watch = Watch(desk.probe, max(1, frames // CELLS))
     meters = (watch, Joins(step_borders(job), job.cuts), Motion(), Repetition(), Frozen())
-    _, joins, motion, repetition, frozen = measure(read_video(film), FPS, meters)
+    _, joins, motion, repetition, frozen = measure(read_frames(film), FPS, meters)
     contact_sheet(watch.cells[:CELLS], desk.out / "hours.png", columns=12)
     yield from _courses(desk, shots, watch, frames // (60 * FPS))
     yield from _told(desk, shots, watch)
