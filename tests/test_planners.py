@@ -12,8 +12,11 @@ from typing import Any
 import pytest
 from studio_parts import studio
 
+import longtake
+from longtake.api import order_of
 from longtake.errors import InputError
-from longtake.prompts.planners import Endpoint, Sentences, scaled
+from longtake.prompts.endpoint import Endpoint, scaled
+from longtake.prompts.planners import Sentences
 
 SHOTS = [
     {"prompt": "a calm sea\nat dawn", "seconds": 10, "cut": True},
@@ -133,4 +136,48 @@ def test_sentences_are_shots() -> None:
         ("A calm sea", True),
         ("rain", False),
         ("a city", True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("brief", "parts"),
+    [
+        ("The sun sets behind hills, then a starry night", 2),
+        ("A calm sea. Then, clouds drift in and then it rains", 3),
+        ("Dusk over the sea. A steady wind from the left. Few clouds.", 1),
+        ("clouds pass now and then over the city", 1),
+        ("then", 1),
+    ],
+)
+def test_then_alone_parts_what_stays_together(brief: str, parts: int) -> None:
+    shots = Sentences(together=True).plan(brief, 12.0)
+    assert len(shots) == parts and sum(shot.seconds for shot in shots) == 12.0
+    assert [shot.cut for shot in shots] == [True] + [False] * (parts - 1)
+    assert not any(shot.prompt.lower().startswith("then,") for shot in shots)
+    if parts == 1:
+        assert shots[0].prompt.strip(".") == brief.strip(".")
+
+
+def test_the_built_in_model_hears_what_comes_then() -> None:
+    job = order_of("noon over the sea, then night", {"seconds": 8}, run=None, executor="serial").job
+    assert [(cue.start, cue.prompt, cue.cut) for cue in job.cues] == [
+        (0.0, "noon over the sea", True),
+        (4.0, "night, sea", False),
+    ]
+    assert not job.cuts
+
+
+def test_a_shot_that_flows_on_says_the_land_again() -> None:
+    planner = longtake.load("skies").planner
+    assert planner is not None
+    brief = "dusk over hills, then night. Cut to a calm sea"
+    assert [shot.prompt for shot in planner.plan(brief, 9)] == [
+        "dusk over hills",
+        "night. Cut to a calm sea",
+    ]
+    finer = planner.by_sentences().plan(brief, 9)  # type: ignore[attr-defined]
+    assert [(shot.prompt, shot.cut) for shot in finer] == [
+        ("dusk over hills", True),
+        ("night, hills", False),
+        ("a calm sea", True),
     ]

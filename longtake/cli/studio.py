@@ -57,7 +57,7 @@ def studio(
         raise InputError(what, "longtake studio", "pip install 'longtake[studio]'")
     if not folder.strip() or "\0" in folder:
         raise InputError("no name for a folder", f"--folder {folder!r}", "--folder studio")
-    from longtake.prompts.planners import Endpoint
+    from longtake.prompts.endpoint import Endpoint
     from longtake.studio.serving import serve
 
     key = os.environ.get("LONGTAKE_PLANNER_KEY", "")

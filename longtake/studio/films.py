@@ -277,8 +277,9 @@ class Shelf:
         seconds = DEFAULT_SECONDS if frames is None else float(frames / rate)
         shots: tuple[Shot, ...] = (Shot(prompt.strip(), seconds),)
         planner = system.planner
-        if plans:
-            planner = self.planner or planner or Sentences()
+        if plans:  # a person looks at the shots before anything is made of them
+            finer = getattr(planner, "by_sentences", None)
+            planner = self.planner or (finer() if finer else planner) or Sentences()
         if planner is not None:
             shots = planner.plan(prompt.strip(), seconds)
         board = Storyboard(

@@ -18,7 +18,7 @@ from longtake.clip import ClipSpec, CodecSpec
 from longtake.errors import InputError
 from longtake.keys import file_fingerprint, fingerprint
 from longtake.models.samplers import Sampling
-from longtake.recipes.skies.parts import SAMPLING, Words, sizes
+from longtake.recipes.skies.parts import SAMPLING, Story, Words, sizes
 from longtake.schemes import Begun, find_scheme
 from longtake.schemes.begun import ROLE
 from longtake.system import Part, Stage, System
@@ -107,7 +107,7 @@ def skies(
     models = {"clip": model(clip), "fill": guided, ROLE: guided}
     stage = Stage(plan, models, Part(codec, make_codec))
     words = Words(BUILT_IN / "words.safetensors")
-    return System("skies", (stage,), words, fps=10.0, canvas=canvas, passage=1.5)
+    return System("skies", (stage,), words, Story(words), fps=10.0, canvas=canvas, passage=1.5)
 
 
 def canvas(size: tuple[int, int]) -> tuple[int, int]:

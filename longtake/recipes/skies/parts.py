@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 
+from longtake.controls import Shot
 from longtake.errors import InputError
 from longtake.keys import file_fingerprint
 from longtake.models.samplers import Sampling
+from longtake.prompts.planners import Sentences
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -155,3 +157,30 @@ class Words:
     def understood(self, prompt: str) -> dict[str, tuple[str, float]]:
         """What the prompt was read as: attribute to class and probability."""
         return self.reader.understood(prompt)
+
+
+@dataclasses.dataclass(frozen=True)
+class Story:
+    """What comes "then" in a prompt, as a shot that flows on; it says the land again where it names none."""
+
+    words: Words
+    together: bool = True  # sentences, in one shot
+
+    def by_sentences(self) -> Story:
+        """The same with a shot for every sentence."""
+        return dataclasses.replace(self, together=False)
+
+    def plan(self, brief: str, seconds: float) -> tuple[Shot, ...]:
+        """See `Sentences`; no word is read of a brief that is one shot."""
+        first, *others = Sentences(self.together).plan(brief, seconds)
+        shots, land = [first], self._land(first) if others else ""
+        for shot in others:
+            own = self._land(shot)
+            silent = land and not own and not shot.cut
+            told = f"{shot.prompt}, {land}" if silent else shot.prompt
+            shots.append(dataclasses.replace(shot, prompt=told))
+            land = own or (land if not shot.cut else "")
+        return tuple(shots)
+
+    def _land(self, shot: Shot) -> str:
+        return self.words.understood(shot.prompt).get("land", ("", 0.0))[0]
