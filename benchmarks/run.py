@@ -264,7 +264,7 @@ def timed(work: Work) -> float:
 
 def machine() -> Line:
     """What it was measured with."""
-    command = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
     commit = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
     versions = {"python": platform.python_version(), "torch": torch.__version__}
     return {"commit": commit, "cores": os.cpu_count(), "system": platform.machine(), **versions}

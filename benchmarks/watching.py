@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import selectors
@@ -162,9 +163,9 @@ def first_picture(
 ) -> Iterator[tuple[Callable[[], float], Callable[[], float]]]:
     """From the start of a film to its first picture; and its first step's own time, as told by the engine."""
     with studio_of(film) as studio:
-        steps: list[float] = []
+        left: dict[str, float] = {}  # of the last film, what was not asked for yet
 
-        def shown() -> float:
+        def look() -> None:
             name = studio.film(prompt, film.frames)
             began = time.perf_counter()
             studio.ask("POST", f"/v1/videos/{name}/start", {})
@@ -177,12 +178,11 @@ def first_picture(
                 if len(found) == 2:
                     break
             studio.ask("DELETE", f"/v1/videos/{name}")
-            steps.append(found["step"])
-            return found["shown"]
+            left.update(found)
 
-        def step() -> float:
-            if not steps:
-                shown()
-            return steps[-1]
+        def told(what: str) -> float:
+            if what not in left:
+                look()
+            return left.pop(what)
 
-        yield shown, step
+        yield functools.partial(told, "shown"), functools.partial(told, "step")

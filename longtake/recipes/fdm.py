@@ -121,9 +121,17 @@ def experiment(lab: Lab) -> Iterator[Any]:
     walked = truth.truth["pose"][:, :length, :2].flatten(0, 1)
     for arm, scheme in SCHEMES.items():
         make = functools.partial(
-            films, model, find_scheme(scheme), length, count, seed=lab.seed, frame=(8, 8, 8),
-            given=start, interval=1 / FPS, select=farthest,
-        )  # fmt: skip
+            films,
+            model,
+            find_scheme(scheme),
+            length,
+            count,
+            seed=lab.seed,
+            frame=(8, 8, 8),
+            given=start,
+            interval=1 / FPS,
+            select=farthest,
+        )
         video = pictures(lab, "maze", arm, make, FPS)
         seen = [world.read(film[6::10]) for film in video]
         pose = torch.cat([one["pose"] for one in seen])
