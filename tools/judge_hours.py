@@ -43,6 +43,7 @@ from longtake.worlds.sky import ATTRIBUTES
 from longtake.worlds.sky.script import alter, draw_moment
 
 TAKE = 5  # shots until a cut
+AGAIN = 3  # shots of the beginning that come back at the end
 WORLDS = 4  # minutes of the world that a minute of the film is held against
 EVERY = 10  # minutes from one that is judged to the next
 EARLY = 1_000  # frames after which memory is read first
@@ -71,7 +72,10 @@ class Watch:
 
 
 def told_shots(desk: Desk, count: int, seconds: float) -> list[Told]:
-    """Shots of which each differs from the one before in something; every fifth begins a take."""
+    """Shots of which each differs from the one before in something; every fifth begins a take.
+
+    The story ends as it began, told backwards: the last minute but one asks for what the second did.
+    """
     rng, told = desk.rng(5000), list[Told]()
     moment = draw_moment(rng)
     for n in range(count):
@@ -79,6 +83,9 @@ def told_shots(desk: Desk, count: int, seconds: float) -> list[Told]:
         moment = draw_moment(rng) if cut else alter(rng, moment)
         shot = desk.said(moment, 5000 + n, tuple(ATTRIBUTES))
         told.append(dataclasses.replace(shot, seconds=seconds, cut=cut and n > 0))
+    again = min(AGAIN, count // 2)
+    for n in range(again):
+        told[-1 - n] = dataclasses.replace(told[n], cut=n == again - 1)
     return told
 
 
