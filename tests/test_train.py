@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from longtake.errors import InputError
 from longtake.nets.quantise import VectorQuantiser
-from longtake.train import Schedule, adversarial, fit
+from longtake.train import Schedule, adversarial, fit, orthogonal
 
 SCHEDULE = Schedule(steps=12, rate=0.05, warmup=1, ema=0.9, save_every=5, log_every=4)
 
@@ -161,3 +161,15 @@ def test_parts_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     for message, parts in wrong.items():
         with pytest.raises(InputError, match=message):
             list(fit(game, game.losses, batch, SCHEDULE, tmp_path / "x", parts, adversarial))
+
+
+@pytest.mark.parametrize("shape", [(32, 200), (200, 32), (48, 48), (33, 60)])
+def test_updates_are_as_newton_schulz_steps_in_double_precision(shape: tuple[int, int]) -> None:
+    left, _, right = torch.linalg.svd(torch.randn(shape, dtype=torch.float64), full_matrices=False)
+    sizes = torch.logspace(0, -5, min(shape), dtype=torch.float64)  # badly conditioned
+    size = sizes / sizes.norm()
+    for _ in range(5):
+        size = 3.4445 * size - 4.7750 * size**3 + 2.0315 * size**5
+    found = orthogonal(((left * sizes) @ right).float()).double()
+    wide = max(shape) >= 3 * min(shape)
+    assert (found - (left * size) @ right).norm() < (1e-3 if wide else 0.3) * size.norm()

@@ -50,7 +50,7 @@ TASKS = {  # which of past and future they observe
     "past prediction": (False, True),
     "interpolation": (True, True),
 }
-STEPS = 1600
+STEPS = 2600
 GOOD = "tasks as good as their specialists'"
 
 
