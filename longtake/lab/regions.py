@@ -18,6 +18,7 @@ from longtake.lab.takes import Stretch
 from longtake.lab.tokens import FRAME
 from longtake.models.masked import MaskedModel
 from longtake.models.picking import Picking, uniform
+from longtake.nets.half import Halved
 from longtake.nets.masked import HIDDEN, KNOWN
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def begun(net: Any, whole: Sheet, task: str, state: int) -> tuple[Conditionals, 
     whole: the clips as tokens. state: of what is told, HINT or KNOWN; all else is hidden.
     """
     states = torch.where(told(task).flatten().expand_as(whole.codes), state, HIDDEN)
-    model = MaskedModel(net, ClipSpec(LATENTS, FRAME, "", codes=CODES))
+    model = MaskedModel(Halved(net), ClipSpec(LATENTS, FRAME, "", codes=CODES))
     return model.conditionals(whole, states), states == KNOWN
 
 

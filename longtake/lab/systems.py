@@ -148,11 +148,15 @@ def fill(net: nn.Module, path: Path, name: str) -> None:
         raise InputError(f"not weights of {name}: {told}", str(path), hint) from None
 
 
-def flow_model(net: Any, spec: ClipSpec, sampling: Sampling = SAMPLING) -> ClipModel:
-    """A clip model around the velocity of a flow."""
+def flow_model(
+    net: Any, spec: ClipSpec, sampling: Sampling = SAMPLING, kind: Any = None
+) -> ClipModel:
+    """A clip model around the velocity of a flow, in half precision. kind: `FlowModel`, or one like it."""
     from longtake.models.diffusion import FlowModel
+    from longtake.nets.half import Halved
 
-    return FlowModel(net, spec, sampling)
+    made: ClipModel = (kind or FlowModel)(Halved(net), spec, sampling)
+    return made
 
 
 def flow_in(steps: int, guidance: float = 1.0) -> Callable[[Any, ClipSpec], ClipModel]:
@@ -162,7 +166,8 @@ def flow_in(steps: int, guidance: float = 1.0) -> Callable[[Any, ClipSpec], Clip
 
 
 def masked_model(net: Any, spec: ClipSpec, picking: Picking, revealing: Revealing) -> MaskedModel:
-    """A clip model around what hidden codes may be."""
+    """A clip model around what hidden codes may be, in half precision."""
     from longtake.models.masked import MaskedModel
+    from longtake.nets.half import Halved
 
-    return MaskedModel(net, spec, picking, revealing, refine=0)
+    return MaskedModel(Halved(net), spec, picking, revealing, refine=0)

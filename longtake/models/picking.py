@@ -53,7 +53,7 @@ class Picking:
             ranked, order = found.sort(-1, descending=True)
             # A code stays while those likelier than it hold less than the share.
             beyond = ranked.cumsum(-1) - ranked >= self.top_p
-            found = found.masked_fill(beyond.gather(-1, order.argsort(-1)), 0.0)
+            found = found.masked_fill(beyond.scatter(-1, order, beyond), 0.0)
             found = found / found.sum(-1, keepdim=True)
         return found
 

@@ -75,9 +75,10 @@ def objective() -> Any:
 def model_of(net: nn.Module, spec: ClipSpec, until: float, steps: int = SAMPLED) -> ClipModel:
     """The clip model: what it observes after its targets is heard at first."""
     from longtake.models.denoising import DenoisingModel, led_at_first
+    from longtake.nets.half import Halved
 
     levels = flow_levels(steps, 2.0)
-    return DenoisingModel(net, spec, levels, objective(), guide=led_at_first(until))
+    return DenoisingModel(Halved(net), spec, levels, objective(), guide=led_at_first(until))
 
 
 def task(first: bool = True, last: bool = True) -> Task:

@@ -99,6 +99,7 @@ def experiment(lab: Lab) -> Iterator[Any]:
     from longtake.lab.measures import clip_distance, clip_features, digits_read
     from longtake.lab.shared import codec
     from longtake.lab.tasks import always, answers, best_psnr
+    from longtake.models.diffusion import FlowModel
     from longtake.models.replacing import ReplacingModel
     from longtake.schemes import find_scheme
 
@@ -109,8 +110,9 @@ def experiment(lab: Lab) -> Iterator[Any]:
     video, asked = test.video(), {"seed": lab.seed, "interval": INTERVAL}
     real = clip_features(video)
     for arm in PROOF.arms:
-        kind = ReplacingModel if arm == "replacement" else flow_model
-        model = kind(lab.trained(arm, network()), ClipSpec(LENGTH, (8, 8, 8), ""), SAMPLING)
+        kind = ReplacingModel if arm == "replacement" else FlowModel
+        net, spec = lab.trained(arm, network()), ClipSpec(LENGTH, (8, 8, 8), "")
+        model = flow_model(net, spec, kind=kind)
         for name, task in tasks().items():
             made = answers(model, task, test.latents, tries=5, **asked)
             near = best_psnr(code, made, video[:, list(task.made)])
