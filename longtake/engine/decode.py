@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from longtake.clip import Clip, Codec, InnerCodec, StreamingCodec
 from longtake.engine.events import Decoded, Event
 from longtake.engine.executors import enough_memory
-from longtake.engine.heap import trim
+from longtake.engine.heap import steady, trim
 from longtake.engine.job import Job
 from longtake.engine.lane import Lane
 from longtake.engine.redo import Part, View
@@ -104,6 +104,7 @@ class Reel:
     """
 
     def __init__(self, job: Job, read: Read, only: tuple[int, int] | None = None) -> None:
+        steady()
         self._job, self._read, self._only = job, read, only
         self._stage = len(job.system.stages) - 1
         self._codec = job.system.stages[-1].codec
