@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,12 +17,13 @@ import respond  # noqa: E402
 
 @pytest.mark.parametrize("name", sorted(respond.HARMS))
 def test_a_harm_without_strength_is_none(name: str) -> None:
-    film = torch.rand(respond.FRAMES + respond.SPARE, 3, 8, 8) * 255
+    film = torch.rand(respond.FRAMES, 3, 8, 8) * 255
     apart = []
     for strength in (0.0, 0.5, 1.0):
         made = respond.HARMS[name](film, strength, torch.Generator().manual_seed(0))
-        assert made.shape == film[: respond.FRAMES].shape
-        apart.append(float((made - film[: respond.FRAMES]).abs().mean()))
+        lost = strength / 2 * len(film) if name == "drop" else 0
+        assert made.shape == (len(film) - lost, *film.shape[1:])
+        apart.append(float((made - film[: len(made)]).abs().mean()))
     assert apart[0] == pytest.approx(0, abs=1e-4) and apart[2] > 1
     assert apart[1] > 0.1 * apart[2]
 
@@ -34,16 +36,35 @@ def test_ranks_are_shared_by_equals() -> None:
     assert respond.spearman(respond.LEVELS, [2.0, 2, 2, 2, 2 + 1e-12]) == 0
 
 
-def test_every_metric_is_foretold_and_misses_are_told() -> None:
-    assert set(respond.SEES) == {*respond.METERS, "fvd"}
-    assert all(set(seen) <= set(respond.HARMS) for seen in respond.SEES.values())
-    right = {
-        metric: {harm: float(respond.SEES[metric].get(harm, 0)) for harm in respond.HARMS}
-        for metric in respond.SEES
+def told(**rows: dict[str, list[float]]) -> dict[str, Any]:
+    """Figures of two films in which every metric does as foretold."""
+    straight = list(respond.LEVELS)
+    values = {
+        metric: {
+            name: [[sees.get(name, 0) * level for level in straight]] * 2 for name in respond.HARMS
+        }
+        for metric, sees in respond.SEES.items()
     }
-    told = {"films": 2, "table": right, "bias": {4: 3.0, 8: 1.5}}
-    text = respond.page({"Worlds": told})
+    for metric, courses in rows.items():
+        values[metric] |= {name: [course, course] for name, course in courses.items()}
+    return {"films": 2, "values": values, "bias": {4: 3.0, 8: 1.5}}
+
+
+def test_every_metric_is_foretold_and_misses_are_told() -> None:
+    assert set(respond.SEES) == {*respond.METERS, "tfvd"}
+    assert all(set(seen) <= set(respond.HARMS) for seen in respond.SEES.values())
+    text = respond.page({"Worlds": told()})
     assert text.count("none.") == 2 and "| **-1.00** |" in text and "4: 3, 8: 1.5" in text
-    right["drift"]["colour"], right["frozen"]["noise"] = 0.7, -0.9
-    text = respond.page({"Worlds": told})
-    assert "`drift` of colour (+0.70)" in text and "`frozen` of noise (-0.90)" in text
+    wrong = told(drift={"colour": [0, 1, 2, 3, 2.5]}, frozen={"noise": [1.0, 0.8, 0.6, 0.4, 0.2]})
+    text = respond.page({"Worlds": wrong})
+    assert "`drift` of colour (+0.90)" in text and "`frozen` of noise (-1.00)" in text
+
+
+def test_what_hardly_moves_does_not_answer() -> None:
+    little = told(frozen={"noise": [0.0, 0.02, 0.04, 0.06, 0.08]})
+    assert respond.correlated(little["values"])["frozen"]["noise"] == 0
+    more = told(frozen={"noise": [0.0, 0.02, 0.04, 0.06, 0.2]})
+    assert respond.correlated(more["values"])["frozen"]["noise"] == 1
+    silent = told()
+    silent["values"]["frozen"]["noise"] = [[None] * 5, [0.0, 0.3, 0.5, 0.7, None]]
+    assert respond.correlated(silent["values"])["frozen"]["noise"] == 1

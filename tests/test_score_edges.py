@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,18 @@ def make(kind: str, place: Path) -> Path:
         return foreign(place, [np.full((48, 64, 3), 128, np.uint8)] * COUNT, pixels="gray")
     if kind == "tiny":
         return foreign(place, pictures(width=16, height=16))
+    if kind == "a pixel":
+        place = place.with_suffix(".mkv")
+        return foreign(place, pictures(width=1, height=1), codec="ffv1", pixels="bgr0")
+    if kind == "a strip":
+        place = place.with_suffix(".mkv")
+        return foreign(place, pictures(width=300, height=1), codec="ffv1", pixels="bgr0")
+    if kind == "high dynamic range":
+        return foreign(place, pictures(), codec="prores_ks", pixels="yuv422p10le")
+    if kind == "grey of 16 bits":
+        return foreign(place.with_suffix(".mkv"), pictures(), codec="ffv1", pixels="gray16le")
+    if kind == "a gap of nine seconds":
+        return foreign(place, pictures(), times=[100 * n + 9000 * (n > 20) for n in range(COUNT)])
     return foreign(place, pictures(count=int(kind.split()[0])))
 
 
@@ -52,13 +65,19 @@ def numbers(value: Any) -> Iterator[float]:
             yield from numbers(each)
 
 
-@pytest.mark.parametrize("kind", ["10-bit", "variable rate", "rotated", "odd size", "grey", "tiny"])
+FOREIGN = ("10-bit", "variable rate", "rotated", "odd size", "grey", "tiny", "a pixel", "a strip")
+FOREIGN += ("high dynamic range", "grey of 16 bits", "a gap of nine seconds")
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
 def test_foreign_files_have_finite_scores(kind: str, tmp_path: Path) -> None:
-    film = make(kind, tmp_path / "film.mp4")
-    words = ["score", str(film), "--metrics", CHEAP, "--json"]
+    film = make(kind, tmp_path / ("film.mov" if kind == "high dynamic range" else "film.mp4"))
+    words = ["score", str(film), "--metrics", CHEAP, "--json", "--report", str(tmp_path / "r.html")]
     done = CliRunner().invoke(cli, words)
     assert done.exit_code == 0, done.output
-    lines = [json.loads(line) for line in done.output.splitlines()]
+    page = re.sub(r"base64,[^\"]*", "", (tmp_path / "r.html").read_text(encoding="utf-8"))
+    assert not re.search(r"\bnan\b|\binf\b", page, re.IGNORECASE)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert {line["metric"] for line in lines} == set(CHEAP.split(","))
     for line in lines:
         assert all(math.isfinite(value) for value in numbers(line)), line

@@ -33,7 +33,7 @@ code, pre { font: 12.5px/1.4 ui-monospace, monospace; } pre { background: #f4f4f
 .sheet { display: flex; flex-wrap: wrap; gap: 6px; } figure { margin: 0; font-size: 12px; color: #555; }
 figure img { display: block; height: 84px; border: 3px solid transparent; }
 figure.worst img { border-color: #d22; } figure.worst { color: #b11; max-width: 170px; }
-svg text { font: 11px system-ui, sans-serif; fill: #555; }
+svg { overflow: visible; } svg text { font: 11px system-ui, sans-serif; fill: #555; }
 """
 
 

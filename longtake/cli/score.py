@@ -233,7 +233,8 @@ def _shown(film: Film, video: str, findings: Findings, watch: Watch) -> Shown:
     points = points_of(findings.scores)
     worst = []
     last = (watch.frames - 1) / watch.fps
-    for point in points[:_WORST]:
+    # Seams can be many, and must not crowd out what is seen in no curve.
+    for point in sorted(points, key=lambda point: point.metric == "seams")[:_WORST]:
         frame = next(iter(read_frames(video, start=max(0.0, min(point.at, last - 1e-6)))))
         worst.append((point.at, png_of(small(frame)), point.text))
     every = watch.pictures()

@@ -20,7 +20,7 @@ from torch import Tensor
 from longtake.errors import InputError, nearest
 from longtake.metrics.clipnet import FRAMES, SIDE, WIDTH, ClipNet
 from longtake.metrics.moments import Moments
-from longtake.metrics.resizing import square, squeezed
+from longtake.metrics.resizing import clean, square, squeezed
 
 WEIGHTS = Path(__file__).parent.parent / "weights" / "tfvd.safetensors"
 WITHOUT = "tfvd, built in, works without"
@@ -128,6 +128,32 @@ class Scripted:
         return found
 
 
+class CleanInception(Scripted):
+    """NVIDIA's Inception file beside its own resizing, as clean-fid uses it (Parmar et al. 2022)."""
+
+    def __init__(self, path: str) -> None:
+        name = _NAMES["inception"]
+        super().__init__(name, path, width=2048, frames=1, side=299)
+        if not hasattr(self.net, "layers"):
+            raise InputError("has no layers beside its resizing", path, WHERE[name][0])
+        self.name, self.resize = f"{name}-clean", "clean-bicubic-299"
+
+    def prepare(self, frames: Tensor) -> Tensor:
+        """In -1..1."""
+        return (clean(frames, self.side) - 128) / 128
+
+    def features(self, clips: Tensor) -> Tensor:
+        """(b, 1, 3, 299, 299) -> (b, 2048)."""
+        with torch.inference_mode():
+            rows: Tensor = self.net.layers(clips[:, 0]).flatten(1).float()
+        return rows.clone()
+
+
+def _clean(path: str | None) -> Extractor:
+    _file(_NAMES["inception"], path, "clean-inception")
+    return CleanInception(str(path))
+
+
 def _tfvd(path: str | None) -> Extractor:
     return default_tfvd() if path is None else Tfvd(path)
 
@@ -140,14 +166,19 @@ def default_tfvd() -> Tfvd:
 
 def _scripted(name: str, width: int, frames: int, side: int) -> Callable[[str | None], Extractor]:
     def make(path: str | None) -> Extractor:
-        if path is None or not Path(path).is_file():
-            file, where = WHERE[name]
-            what = f"no weights for '{name}'" if path is None else "no such file"
-            hint = f"--features {short_of(name)}={file} (published: {where}); {WITHOUT}"
-            raise InputError(what, path or "metrics", hint)
-        return Scripted(name, path, width=width, frames=frames, side=side)
+        _file(name, path, short_of(name))
+        return Scripted(name, str(path), width=width, frames=frames, side=side)
 
     return make
+
+
+def _file(name: str, path: str | None, short: str) -> None:
+    """Refuses where there is no file, and says which one is wanted."""
+    if path is None or not Path(path).is_file():
+        file, where = WHERE[name]
+        what = f"no weights for '{name}'" if path is None else "no such file"
+        hint = f"--features {short}={file} (published: {where}); {WITHOUT}"
+        raise InputError(what, path or "metrics", hint)
 
 
 def _packaged(name: str) -> Callable[[str | None], Extractor]:
@@ -183,6 +214,7 @@ EXTRACTORS: Mapping[str, Callable[[str | None], Extractor]] = {
     "i3d": _scripted(_NAMES["i3d"], 400, 16, 224),
     "c3d": _scripted(_NAMES["c3d"], 101, 16, 112),
     "inception": _scripted(_NAMES["inception"], 2048, 1, 299),
+    "clean-inception": _clean,
     "efficientnet": _packaged("EfficientNet"),
     "transnet": _packaged("TransNet"),
     "videomae": _packaged("VideoMae"),

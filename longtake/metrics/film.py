@@ -48,6 +48,18 @@ class Stretch:
         return torch.einsum("tchw,c->thw", self.pixels, _LUMA)
 
     @cached_property
+    def looks(self) -> Tensor:
+        """By frame (t, 6): brightness, red, green, blue, deviation of brightness, difference of neighbouring pixels."""
+        luma = self.luma
+        across, down = (luma[:, :, 1:] - luma[:, :, :-1]), (luma[:, 1:] - luma[:, :-1])
+        # A picture one pixel wide has no neighbours that way.
+        edges = sum(ways.abs().mean((1, 2)).nan_to_num(0.0) for ways in (across, down)) / 2
+        spread = luma.flatten(1).std(1, correction=0)
+        return torch.stack(
+            [luma.mean((1, 2)), *self.pixels.mean((2, 3)).unbind(1), spread, edges], 1
+        )
+
+    @cached_property
     def jumps(self) -> Tensor:
         """Mean absolute difference of each frame from the one before it; the film's first has none."""
         pixels = self.pixels

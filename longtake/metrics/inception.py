@@ -10,6 +10,8 @@ from torch import Tensor
 from longtake.errors import InputError
 from longtake.metrics.scores import Score
 
+_ROWS = 2**12  # of which sums of counts are exact in float64
+_NEVER = -1e4  # logarithm of a probability that is none
 _UNIT = 2.0**-38  # probabilities and entropies are counted in these: 2**24 samples fit
 
 
@@ -29,14 +31,16 @@ class Certainty:
         if logits.ndim != 2 or logits.shape[1] != len(self.total):
             what = f"logits of shape {tuple(logits.shape)}"
             raise InputError(what, "is", f"(n, {len(self.total)})")
-        shares = logits.detach().cpu().double().log_softmax(1)
-        if bool(shares.isnan().any()):
-            raise InputError("logits that are not numbers, or none finite", "is", "finite logits")
-        each = shares.exp()
-        terms = torch.where(each > 0, each * shares, 0.0).sum(1)
-        self.total += (each / _UNIT).round().long().sum(0)
-        self.entropy += (terms / _UNIT).round().long().sum()
-        self.count += len(logits)
+        for rows in logits.detach().cpu().split(_ROWS):  # type: ignore[no-untyped-call]
+            shares = rows.double().log_softmax(1)
+            each = shares.exp()
+            terms = torch.linalg.vecdot(each, shares.clamp_(min=_NEVER))
+            if bool(terms.isnan().any()):
+                what = "logits that are not numbers, or none finite"
+                raise InputError(what, "is", "finite logits")
+            self.total += each.mul_(1 / _UNIT).round_().sum(0).long()
+            self.entropy += (terms / _UNIT).round().long().sum()
+            self.count += len(rows)
         return self
 
     def merge(self, other: Certainty) -> Certainty:

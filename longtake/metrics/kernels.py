@@ -9,7 +9,10 @@ from torch import Tensor
 
 from longtake.errors import InputError
 
-_ROWS = 2048  # of one block of the kernel matrix
+_ROWS = 256  # of one block of the kernel matrix
+_PLAIN = (
+    1e9  # of a float32 feature: products stay finite in float32; powers and sums are float64 always
+)
 _LARGEST = 1e45  # of a feature: its sixth power stays finite in float64
 
 
@@ -21,8 +24,7 @@ def kernel_distance(a: Tensor, b: Tensor) -> float:
     neither set's own mean but in the mean across. Some write 1000 times this number. Memory does
     not grow with the square of n.
     """
-    x, y = _checked(a, 2), _checked(b, 2)
-    _alike(x, y)
+    x, y = _alike(_checked(a, 2), _checked(b, 2))
     own = sum(_mean_own(rows) for rows in (x, y))
     return float(own - 2 * _sum(x, y) / (len(x) * len(y)))
 
@@ -52,16 +54,29 @@ def kernel_subsets(
 
 def _mean_own(rows: Tensor) -> Tensor:
     """The kernel's mean over pairs of different rows."""
-    alone = ((rows.square().sum(1) / rows.shape[1] + 1) ** 3).sum()
-    return (_sum(rows, rows) - alone) / (len(rows) * (len(rows) - 1))
+    alone = ((rows.double().square().sum(1) / rows.shape[1] + 1) ** 3).sum()
+    total = torch.zeros((), dtype=torch.float64)
+    for begin in range(0, len(rows), _ROWS):
+        some = rows[begin : begin + _ROWS]
+        table = _table(some, rows[begin:])  # what stands before was counted with its twin
+        total += 2 * _cubes(table) - _cubes(table[:, : len(some)])
+    return (total / rows.shape[1] ** 3 - alone) / (len(rows) * (len(rows) - 1))
 
 
 def _sum(x: Tensor, y: Tensor) -> Tensor:
     total = torch.zeros((), dtype=torch.float64)
     for left in x.split(_ROWS):  # type: ignore[no-untyped-call]
-        for right in y.split(_ROWS):  # type: ignore[no-untyped-call]
-            total += ((left @ right.T / x.shape[1] + 1) ** 3).sum()
-    return total
+        total += _cubes(_table(left, y))
+    return total / x.shape[1] ** 3
+
+
+def _table(x: Tensor, y: Tensor) -> Tensor:
+    """x.y + d of all pairs, float64."""
+    return (x @ y.T).double().add_(x.shape[1])
+
+
+def _cubes(table: Tensor) -> Tensor:
+    return torch.dot((table * table).flatten(), table.flatten())
 
 
 def _checked(features: Tensor, least: int) -> Tensor:
@@ -69,13 +84,15 @@ def _checked(features: Tensor, least: int) -> Tensor:
         raise InputError(f"features of shape {tuple(features.shape)}", "kernel", "(n, d)")
     if len(features) < least:
         raise InputError(f"{len(features)} features", "kernel", f"at least {least}")
-    rows = features.detach().cpu().double()
-    if not bool((rows.abs() <= _LARGEST).all()):  # not-a-numbers fail this too
+    rows = features.detach().cpu()
+    size = float(rows.abs().max())
+    if not size <= _LARGEST:  # not-a-numbers fail this too
         raise InputError("features too large or not numbers", "kernel", "finite numbers")
-    return rows
+    return rows if rows.dtype == torch.float32 and size < _PLAIN else rows.double()
 
 
-def _alike(x: Tensor, y: Tensor) -> None:
+def _alike(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     if x.shape[1] != y.shape[1]:
         what = f"features of width {x.shape[1]} and {y.shape[1]}"
         raise InputError(what, "kernel", "one kind of features")
+    return (x, y) if x.dtype == y.dtype else (x.double(), y.double())

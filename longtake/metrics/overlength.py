@@ -13,6 +13,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from longtake.errors import InputError
 from longtake.metrics.distances import slope
 from longtake.metrics.film import Curve, Frames, Meter, Stretch, early_and_late, measure
+from longtake.metrics.ramps import changes, ramps
 from longtake.metrics.scores import Score
 
 FROZEN = 0.02  # levels of mean difference under which two frames count as one
@@ -21,7 +22,7 @@ _LEAST = 0.1  # levels added to both sides of a local ratio, so that stillness i
 # The same where no border is known: an encoder's keyframe changes a still picture by one or two levels.
 _SEEN = 2.0
 SEAM = 2.0  # times the jumps around it that make a jump a seam
-_LISTED = 16  # seams that are told one by one
+_LISTED = 16  # seams, and frozen stretches, that are told one by one
 _BRIDGE = (
     2.0  # levels of change, once, that do not end a stretch that stands still: keyframes again
 )
@@ -173,8 +174,9 @@ class Frozen:
 
     def __init__(self, under: float = FROZEN) -> None:
         self.under, self._still, self._count = under, 0, 0
-        self._run, self._longest, self._fps = 0, (0, 0), 1.0
-        self._was = False
+        self._run, self._end, self._fps = 0, 0, 1.0
+        self._stretches: list[tuple[int, int]] = []  # frames, and the last of them
+        self._was = self._bridged = False
 
     def see(self, stretch: Stretch) -> None:
         self._fps = stretch.fps
@@ -182,19 +184,25 @@ class Frozen:
             still = jump < self.under
             self._still, self._count = self._still + still, self._count + 1
             bridged = not still and self._was and jump < _BRIDGE
-            self._run = self._run + 1 if still or bridged else 0
-            self._was = still
-            if still and self._run > self._longest[0]:
-                self._longest = (self._run, frame)
+            if still:
+                self._run, self._end = self._run + 1 + self._bridged, frame
+            elif self._run and not bridged:
+                self._stretches, self._run = self._known(), 0
+            self._bridged, self._was = bridged, still
+
+    def _known(self) -> list[tuple[int, int]]:
+        """The longest stretches so far, in order of length."""
+        now = [(self._run, self._end)] if self._run else []
+        return sorted([*self._stretches, *now])[-_LISTED:]
 
     def score(self) -> Score:
         if not self._count:
             raise InputError("a single frame cannot freeze", "frozen", "a longer film")
-        frames, last = self._longest
-        longest = frames / self._fps
+        stretches = [((last - n) / self._fps, n / self._fps) for n, last in self._known()]
+        at, longest = stretches[-1] if stretches else (0.0, 0.0)
         verdict = f"still for {longest:.1f} s" if longest >= 1 else "never still for a second"
-        begins = {"at": (last - frames) / self._fps} if frames else {}
-        detail = {"longest": longest, **begins}
+        listed = [[round(at, 3), round(n, 3)] for at, n in sorted(stretches)]
+        detail = {"longest": longest, **({"at": at} if longest else {}), "stretches": listed}
         return Score(self._still / self._count, "frozen-share-v1", "low", verdict, detail)
 
 
@@ -228,9 +236,11 @@ class Flicker:
 
 
 class Drift:
-    """The largest relative change of brightness, colour, contrast or sharpness, second to last minute.
+    """How far brightness, colour, contrast and sharpness have gone from the second to the last minute.
 
-    A film whose script changes the light drifts rightly: compare with the same script's truth.
+    The root of the sum of their squared relative changes, so that each counts beside a larger one.
+    `ramps` in the detail lists (begin, end, what, by how much) wherever they are. A film whose script
+    changes the light drifts rightly: compare with the same script's truth.
     """
 
     def __init__(self) -> None:
@@ -238,24 +248,24 @@ class Drift:
 
     def see(self, stretch: Stretch) -> None:
         self._fps = stretch.fps
-        luma = stretch.luma
-        edges = (luma[:, :, 1:] - luma[:, :, :-1]).abs().mean((1, 2))
-        edges = edges + (luma[:, 1:] - luma[:, :-1]).abs().mean((1, 2))
-        spread = luma.flatten(1).std(1, correction=0)
-        columns = [luma.mean((1, 2)), *stretch.pixels.mean((2, 3)).unbind(1), spread, edges / 2]
-        self._curve.add(torch.stack(columns, 1))
+        self._curve.add(stretch.looks)
 
     def score(self) -> Score:
         if self._curve.frames < 3:
             raise InputError("too few frames for drift", "drift", "3 frames or more")
         early, late, apart = early_and_late(self._curve, self._fps)
-        changes = _changes(early, late)
-        name = max(changes, key=lambda key: abs(changes[key]))
+        gone = changes(early, late)
+        name = max(gone, key=lambda key: abs(gone[key]))
         middles, means = self._curve.points()
         brightness = slope((middles / self._fps).tolist(), means[:, 0].tolist()) * 60
         at = float(_steepest(middles, means, name)) / self._fps
-        detail = {**changes, "brightness_per_minute": brightness, "seconds": apart, "at": at}
-        return Score(abs(changes[name]), "drift-v1", "low", f"mostly {name}", detail)
+        listed = [
+            [round(ramp.begin, 3), round(ramp.end, 3), ramp.name, round(ramp.size, 4)]
+            for ramp in ramps(means, self._curve.per_bin / self._fps)
+        ]
+        detail = {**gone, "brightness_per_minute": brightness, "seconds": apart, "at": at}
+        value = math.sqrt(sum(change**2 for change in gone.values()))
+        return Score(value, "drift-v2", "low", f"mostly {name}", {**detail, "ramps": listed})
 
 
 def _steepest(middles: Tensor, means: Tensor, name: str) -> Tensor:
@@ -265,21 +275,8 @@ def _steepest(middles: Tensor, means: Tensor, name: str) -> Tensor:
         return middles[len(middles) // 2]
     sums = torch.cat([torch.zeros(1, 6, dtype=torch.float64), means.cumsum(0)])
     held = (sums[window:] - sums[:-window]) / window
-    sizes = [abs(_changes(a, b)[name]) for a, b in zip(held[:-window], held[window:], strict=True)]
+    sizes = [abs(changes(a, b)[name]) for a, b in zip(held[:-window], held[window:], strict=True)]
     return middles[window + max(range(len(sizes)), key=sizes.__getitem__)]
-
-
-def _changes(early: Tensor, late: Tensor) -> dict[str, float]:
-    """Logarithms of ratios, a few levels added so that black is no denominator; colour in shares."""
-    floor = torch.tensor([8.0, 8, 8, 8, 2, 0.2], dtype=torch.float64)
-    ratio = torch.log((late + floor) / (early + floor))
-    tints = [(row + floor)[1:4] / (row + floor)[1:4].sum() for row in (early, late)]
-    return {
-        "brightness": float(ratio[0]),
-        "colour": 3 * float((tints[1] - tints[0]).abs().max()),
-        "contrast": float(ratio[4]),
-        "sharpness": float(ratio[5] - ratio[4]),  # of equal contrast
-    }
 
 
 def _one(meter: Meter, frames: Frames, fps: float) -> Score:
@@ -309,7 +306,7 @@ def flicker(frames: Frames, fps: float = 10.0) -> Score:
 
 
 def drift(frames: Frames, fps: float = 10.0) -> Score:
-    """The largest change of look from early to late; see Drift."""
+    """How far a film's look goes from early to late; see Drift."""
     return _one(Drift(), frames, fps)
 
 

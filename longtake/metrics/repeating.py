@@ -24,6 +24,7 @@ _LEAST_PAIRS = 8.0  # seconds of pairs without which a lag says nothing
 _FLOOR = 1e-3  # levels squared: less is no difference at all
 _BESIDE = 0.7  # seconds on each side of a lag at which one picture is compared
 _TWICE = 1.5  # times the least difference that counts as equal to it
+_RUNS, _LISTED = 64, 8  # runs of likeness that are kept, and told
 _AROUND = (1.5, 4.0, 10.0)  # seconds on each side that make the trend
 
 
@@ -42,7 +43,7 @@ class Repetition:
         self._seen = 0
         self._ring = torch.zeros(0)
         self._runs: dict[int, tuple[int, int]] = {}  # by lag, first and last picture
-        self._stretch = (0, 0, 0)  # the longest of them: pictures, lag, first picture
+        self._ended: list[tuple[int, int, int]] = []  # the longest: pictures, lag, first picture
         self._best = (0.0, 0.0)
 
     def see(self, stretch: Stretch) -> None:
@@ -93,9 +94,20 @@ class Repetition:
             if float(seen[place]) + _FLOOR < (1 - REPEATS) * (around + _FLOOR):
                 now, lag = self._seen + row, place + 1
                 begin, last = self._runs.get(lag, (now, now))
-                begin = begin if now - last <= wide else now
+                if now - last > wide:
+                    self._ended = sorted([*self._ended, (last - begin, lag, begin)])[-_RUNS:]
+                    begin = now
                 self._runs[lag] = (begin, now)
-                self._stretch = max(self._stretch, (now - begin, lag, begin))
+
+    def _stretches(self) -> list[tuple[int, int, int]]:
+        """The longest runs that do not overlap, the longest first."""
+        runs = self._ended + [(b - a, lag, a) for lag, (a, b) in self._runs.items()]
+        found: list[tuple[int, int, int]] = []
+        for length, lag, begin in sorted(runs, reverse=True):
+            apart = (begin > b + n or b > begin + length for n, _, b in found)
+            if length and all(apart):
+                found.append((length, lag, begin))
+        return found[:_LISTED]
 
     def _judge(self, lagged: _Lagged) -> None:
         depth, lag = _dip(lagged.mean(_LEAST_PAIRS * self._rate), self._rate)
@@ -106,13 +118,15 @@ class Repetition:
             raise InputError("no frames", "repetition", "a longer film")
         self._judge(self._film)
         depth, lag = self._best
-        length, again, begin = (count / self._rate for count in self._stretch)
+        runs = [[count / self._rate for count in run] for run in self._stretches()]
+        length, again, begin = runs[0] if runs else (0.0, 0.0, 0.0)
         verdict = f"repeats after {lag:.1f} s" if depth > REPEATS else "does not repeat"
         detail = {
             "lag": lag,
             "stretch": length,
             "stretch_lag": again,
             "at": begin,
+            "stretches": sorted([round(at, 3), round(n, 3), round(lag, 3)] for n, lag, at in runs),
             "longest_lag": min(self.longest, self._tried()),
         }
         return Score(depth, "repetition-v1", "low", verdict, detail)

@@ -23,6 +23,19 @@ def squeezed(frames: Tensor, side: int, *, antialias: bool = False) -> Tensor:
     return _bilinear(frames.float() / 255, side, antialias=antialias)
 
 
+def clean(frames: Tensor, side: int) -> Tensor:
+    """Whole pictures at side x side as clean-fid resizes them (Parmar et al. 2022): in 0..255, not rounded.
+
+    Bicubic with antialiasing, as Pillow resizes floats.
+    """
+    pictures = frames.float()
+    if pictures.shape[-2:] != (side, side):
+        pictures = F.interpolate(
+            pictures, (side, side), mode="bicubic", antialias=True, align_corners=False
+        )
+    return pictures.clamp(0, 255)
+
+
 def _bilinear(pictures: Tensor, side: int, *, antialias: bool) -> Tensor:
     if pictures.shape[-2:] == (side, side):
         return pictures

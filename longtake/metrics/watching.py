@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ _HIGH = 96  # pixels of one
 
 # What makes a moment worth marking besides a seam: seconds still, seconds repeated, a change.
 STILL, LOOP, DRIFTED = 0.5, 1.5, 0.1
+SEAMS = 8  # of a film that are marked, the largest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,17 +44,12 @@ class Watch:
     def see(self, stretch: Stretch) -> None:
         """Takes in the next frames."""
         self.fps = stretch.fps
-        luma = stretch.luma
-        edges = (luma[:, :, 1:] - luma[:, :, :-1]).abs().mean((1, 2))
-        edges = (edges + (luma[:, 1:] - luma[:, :-1]).abs().mean((1, 2))) / 2
         change = stretch.jumps
         if (
             stretch.before is None
         ):  # the first frame differs from none; let it count as the second does
             change = torch.cat([change[:1] if len(change) else change.new_zeros(1), change])
-        spread = luma.flatten(1).std(1, correction=0)
-        colours = stretch.pixels.mean((2, 3)).unbind(1)
-        rows = torch.stack([luma.mean((1, 2)), *colours, spread, edges, change], 1).double()
+        rows = torch.cat([stretch.looks.double(), change[:, None]], 1)
         self._curve.add(torch.cat([rows, rows.square()], 1))
         for place, frame in enumerate(stretch.frames):
             if (stretch.first + place) % self._step == 0:
@@ -88,31 +84,36 @@ def small(frame: Tensor) -> Tensor:
 
 def points_of(scores: Mapping[str, Score]) -> list[Point]:
     """The moments that scores by metric name point at, in order of time."""
-    found = []
-    for name, score in scores.items():
-        detail = score.detail
-        if name == "seams":
-            ratio, at = (
-                detail.get("worst", score.value),
-                detail.get("worst_at", detail.get("at", 0.0)),
-            )
-            if ratio > SEAM:
-                text = f"a seam: the jump is {ratio:.1f} times those around it"
-                found.append(Point(at, at, name, text))
-        elif name == "frozen" and detail["longest"] >= STILL:
-            begin = detail["at"]
-            text = f"frozen for {detail['longest']:.1f} s"
-            found.append(Point(begin, begin + detail["longest"], name, text))
-        elif name == "repetition" and detail["stretch"] >= LOOP:
-            text = f"a loop: from here on as {detail['stretch_lag']:.1f} s before"
-            found.append(Point(detail["at"], detail["at"] + detail["stretch"], name, text))
-        elif name == "drift" and score.value > DRIFTED:
-            text = f"drift, {score.verdict}: {score.value:.0%} from early to late, steepest here"
-            found.append(Point(detail["at"], detail["at"], name, text))
-        elif name in ("psnr", "ssim", "ms-ssim") and score.value != float("inf"):
-            text = f"farthest from the reference: {name} {detail['worst']:.3g}"
-            found.append(Point(detail["at"], detail["at"], name, text))
-        elif name in ("fvd", "kvd"):
-            at = detail["worst_at"]
-            found.append(Point(at, at, name, "the clip least like the reference"))
+    found = [point for name, score in scores.items() for point in _points(name, score)]
     return sorted(found, key=lambda point: point.at)
+
+
+def _points(name: str, score: Score) -> Iterator[Point]:
+    detail = score.detail
+    if name == "seams":
+        known = [(detail["worst_at"], detail["worst"])] if "worst" in detail else detail["seams"]
+        for at, ratio in sorted(known, key=lambda seam: -seam[1])[:SEAMS]:
+            if ratio > SEAM:
+                yield Point(at, at, name, f"a seam: the jump is {ratio:.1f} times those around it")
+    elif name == "frozen":
+        for at, seconds in detail["stretches"]:
+            if seconds >= STILL:
+                yield Point(at, at + seconds, name, f"frozen for {seconds:.1f} s")
+    elif name == "repetition":
+        for at, seconds, lag in detail["stretches"]:
+            if seconds >= LOOP:
+                text = f"a loop: from here on as {lag:.1f} s before"
+                yield Point(at, at + seconds, name, text)
+    elif name == "drift":
+        for begin, end, what, size in detail["ramps"]:
+            yield Point(begin, end, name, f"drift, mostly {what}: a ramp by {size:.0%}")
+        told = {f"mostly {what}" for *_, what, _ in detail["ramps"]}
+        if score.value > DRIFTED and score.verdict not in told:
+            text = f"drift, {score.verdict}: {score.value:.0%} from early to late, steepest here"
+            yield Point(detail["at"], detail["at"], name, text)
+    elif name in ("psnr", "ssim", "ms-ssim") and score.value != float("inf"):
+        text = f"farthest from the reference: {name} {detail['worst']:.3g}"
+        yield Point(detail["at"], detail["at"], name, text)
+    elif name in ("fvd", "kvd"):
+        at = detail["worst_at"]
+        yield Point(at, at, name, "the clip least like the reference")
