@@ -68,6 +68,7 @@ def test_events_go_on_after_the_last_one_seen(client: TestClient, made: dict[str
     whole = events(client, made["id"])
     for place in (0, 3, len(whole) - 2):
         assert events(client, made["id"], whole[place][0]) == whole[place + 1 :]
+    assert client.get(f"/v1/videos/{made['id']}").json()["events"] == int(whole[-1][0])
     assert events(client, made["id"], "7") == whole  # no event ends there
     assert events(client, made["id"], "999999999") == whole
     assert client.get(f"/v1/videos/{made['id']}/events?after=x").status_code == 400

@@ -234,8 +234,11 @@ def test_a_film_is_watched_while_it_grows_and_after_a_kill(page: Any, tmp_path: 
     with Server(tmp_path / "films", port) as server:
         # the tab stayed open: it goes on by itself
         expect(page.locator("#status")).to_have_text("Finished")
-        page.reload()
+        with page.expect_request(re.compile("/events")) as watched:
+            page.reload()
         expect(page.locator("#title")).to_have_value("Long")
+        # what is over is known without hearing of it again
+        assert watched.value.url.endswith(f"after={events(server.client, name)[-1][0]}")
         until(page, "document.querySelector('#video').readyState >= 1")
         assert page.evaluate("document.querySelector('#video').duration") == pytest.approx(
             40, abs=0.2

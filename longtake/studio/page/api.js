@@ -74,9 +74,9 @@ export async function state(id) {
   return response.ok && response.headers.get("content-length") !== "0" ? response.headers.get("longtake-film") : "";
 }
 
-// Event lines from the beginning and then as they come; the browser goes on after a lost connection.
-export function watch(id, tell) {
-  const source = new EventSource(film(id, "/events"));
+// Event lines after one of them, as they come; the browser goes on after a lost connection.
+export function watch(id, after, tell) {
+  const source = new EventSource(film(id, `/events?after=${after}`));
   source.onmessage = (message) => tell(JSON.parse(message.data));
   return () => source.close();
 }

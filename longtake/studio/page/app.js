@@ -56,15 +56,16 @@ async function open(id) {
   location.hash = id;
   plan = live = null;
   timeline.chosen = 0;
-  timeline.pictures.clear();
+  timeline.forget();
   try {
     const [film, saved] = await Promise.all([api.video(id), api.board(id)]);
     video = film;
     take(saved);
+    live = joined();
     timeline.show(board, video.fps);
     showAll();
+    close = api.watch(id, film.events, (line) => id === video?.id && heard(line));
     await Promise.all([replan(), player.load(id)]);
-    close = api.watch(id, (line) => id === video?.id && heard(line));
     relist();
   } catch (error) { tell(error); }
 }
@@ -153,6 +154,13 @@ async function make(draft = false) {
 // When the present run began, by this page's clock; the server knows if the page came late.
 const began = () => performance.now() - 1000 * (video.running_seconds ?? 0);
 
+// A run that was under way when the page came: what has happened of it is known without its events.
+function joined() {
+  const { done, all, ran } = video.steps;
+  if (video.status !== "in_progress" || !all) return null;
+  return { began: began(), decoded: video.film?.frames ?? 0, done, ran, steps: all, frames: video.frames };
+}
+
 function heard(line) {
   const kind = line.event;
   if (kind === "planned") {
@@ -165,7 +173,7 @@ function heard(line) {
     mark(line.step, "done");
   } else if (kind === "decoded" && live) { live.decoded = line.frames[1]; wakePlayer(); }
   else if (kind === "shown" && plan) {
-    if (line.frame < plan.frames) { timeline.pictures.set(line.frame, api.pictureUrl(video.id, line.picture)); stripSoon(); hintPicture(line.picture); }
+    if (line.frame < plan.frames) { timeline.picture(line.frame, api.pictureUrl(video.id, line.picture)); stripSoon(); hintPicture(line.picture); }
   } else if (["queued", "in_progress", "paused", "cancelled", "failed", "completed"].includes(kind)) {
     if (live && kind !== "in_progress") live = null;
     standing(kind);
@@ -176,7 +184,7 @@ function heard(line) {
 // Steps have the numbers of what is being made: a stretch that is made again is not on the plan.
 function mark(step, state) { if (live.steps === plan?.steps.length) steps.mark(step, state); }
 
-// Events of earlier runs come first, all at once; only where they end does the page act.
+// Several may come at once; only the last of them counts.
 const standing = later(async (kind) => {
   await refresh();
   steps.finished();
@@ -316,17 +324,30 @@ async function deleteFilm() {
   } catch (error) { tell(error); }
 }
 
+// One question at a time, however fast somebody clicks: the last one is answered.
+let asking = false, asked = null;
 async function explain(frame) {
+  asked = frame;
+  if (asking) return;
+  asking = true;
   try {
-    const told = await api.frame(video.id, frame);
-    timeline.choose(told.shot - 1);
-    showShotPanel();
-    openTab("frame");
-    steps.hover(plan.steps[told.step] ?? null);
-    const finished = video.status === "completed" && !video.edited && !video.draft;
-    const on = { go: (number) => { seek(number / plan.fps); explain(number); }, pinFrame: () => pinFrame(frame), redo: finished && !told.given ? redo : null, takes: finished && video.takes ? compareTakes : null };
-    showFrame({ ...told, film: video.frames / video.fps }, on, shownFrame() === frame ? $("video") : null);
-  } catch (error) { tell(error); }
+    while (asked !== null) {
+      const id = video.id, wanted = asked;
+      asked = null;
+      const told = await api.frame(id, wanted);
+      if (asked === null && id === video?.id) showExplained(wanted, told);
+    }
+  } catch (error) { tell(error); } finally { asking = false; }
+}
+
+function showExplained(frame, told) {
+  timeline.choose(told.shot - 1);
+  showShotPanel();
+  openTab("frame");
+  steps.hover(plan?.steps[told.step] ?? null);
+  const finished = video.status === "completed" && !video.edited && !video.draft;
+  const on = { go: (number) => { seek(number / video.fps); explain(number); }, pinFrame: () => pinFrame(frame), redo: finished && !told.given ? redo : null, takes: finished && video.takes ? compareTakes : null };
+  showFrame({ ...told, film: video.frames / video.fps }, on, shownFrame() === frame ? $("video") : null);
 }
 
 // The picture that is seen, pinned where it is seen: what is around it is made to fit.
@@ -336,7 +357,7 @@ async function pinFrame(frame) {
   const canvas = h("canvas", { width: shown.videoWidth, height: shown.videoHeight });
   canvas.getContext("2d").drawImage(shown, 0, 0);
   const blob = await new Promise((done) => canvas.toBlob(done, "image/png"));
-  const seconds = frame / plan.fps, n = board.shotAt(seconds);
+  const seconds = frame / video.fps, n = board.shotAt(seconds);
   await pinFile(n, new File([blob], `frame-${frame}.png`), Math.round((seconds - board.starts[n]) * 1000) / 1000);
   timeline.on.choose(n);
 }
@@ -440,7 +461,8 @@ $("explain").onclick = () => video && explain(shownFrame());
 $("add-shot").onclick = () => board && edited(() => { timeline.chosen = board.add(timeline.chosen); });
 $("split-shot").onclick = split;
 $("undo").onclick = () => board?.past.length && edited(undo);
-$("zoom").oninput = (event) => { timeline.zoom = 2 ** Number(event.target.value); timeline.draw(); };
+const redrawn = often(() => timeline.draw(), 30);
+$("zoom").oninput = (event) => { timeline.zoom = 2 ** Number(event.target.value); redrawn(); };
 $("compare").onchange = async (event) => {
   $("other").hidden = !event.target.value;
   await other.load(event.target.value || null);

@@ -17,7 +17,7 @@ export class PlanView {
     this.canvas.addEventListener("pointermove", (event) => this.hover(this.at(event)));
     this.canvas.addEventListener("pointerleave", () => this.hover(null));
     $("lanes").addEventListener("scroll", () => this.soon());
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.soon());
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { this.colours = null; this.soon(); });
     $("steps").addEventListener("toggle", () => this.table());
   }
 
@@ -53,8 +53,7 @@ export class PlanView {
       canvas.style.width = `${wide}px`;
       canvas.style.height = `${high}px`;
     }
-    const pen = canvas.getContext("2d"), style = getComputedStyle(canvas);
-    const colour = Object.fromEntries(["done", "todo", "now", "bad", "line", "seen"].map((name) => [name, style.getPropertyValue(`--plan-${name}`)]));
+    const pen = canvas.getContext("2d"), colour = (this.colours ??= coloursOf(canvas));
     pen.setTransform(scale, 0, 0, scale, 0, 0);
     pen.clearRect(0, 0, wide, high);
     const left = this.timeline.left, each = this.timeline.width / this.plan.frames;
@@ -109,4 +108,9 @@ export class PlanView {
     const rest = this.steps.length > 300 ? h("p", { class: "quiet" }, `and ${this.steps.length - 300} more`) : null;
     $("steps").lastElementChild.replaceChildren(h("table", {}, h("thead", {}, head), h("tbody", {}, ...rows)), ...(rest ? [rest] : []));
   }
+}
+
+function coloursOf(canvas) {
+  const style = getComputedStyle(canvas);
+  return Object.fromEntries(["done", "todo", "now", "bad", "line", "seen"].map((name) => [name, style.getPropertyValue(`--plan-${name}`)]));
 }

@@ -15,6 +15,7 @@ export class Timeline {
     this.chosen = 0;
     this.approved = new Set(); // numbers of shots
     this.pictures = new Map(); // film frame -> address of a picture
+    this.sorted = null; // the same in the film's order, while no other comes
     this.seconds = 1;
     $("ruler").addEventListener("pointerdown", (event) => this.scrub(event));
     $("ruler").addEventListener("keydown", (event) => this.rulerKey(event));
@@ -184,7 +185,7 @@ export class Timeline {
     if (!this.board) return;
     const each = (this.seconds * this.fps) / this.width; // frames a pixel
     const near = Math.max(CELL * each, (this.seconds * this.fps) / 12);
-    const known = [...this.pictures].sort((a, b) => a[0] - b[0]);
+    const known = (this.sorted ??= [...this.pictures].sort((a, b) => a[0] - b[0]));
     const first = Math.floor(this.left / CELL), count = Math.ceil(this.view / CELL) + 1;
     const old = $("strip").children;
     for (let n = 0, at = 0; n < count; n++) {
@@ -199,10 +200,13 @@ export class Timeline {
     $("strip").style.translate = `${first * CELL}px`;
   }
 
+  picture(frame, address) { this.pictures.set(frame, address); this.sorted = null; }
+  forget() { this.pictures.clear(); this.sorted = null; }
+
   // Where a plan's pictures stand on the film.
   picturesOf(id, plan) {
-    this.pictures.clear();
-    for (const step of plan.steps) if (step.picture) this.pictures.set(middle(step), api.pictureUrl(id, step.picture));
+    this.forget();
+    for (const step of plan.steps) if (step.picture) this.picture(middle(step), api.pictureUrl(id, step.picture));
     this.strip();
   }
 }
