@@ -30,19 +30,30 @@ _LEAVE = 3  # seconds that open answers have when the server is stopped
 
 
 class _Prompt(H11Protocol):
-    """A connection whose first request must come soon: whoever only opens connections loses them."""
+    """A connection on which the head of a request must come soon: whoever says nothing, or lets it drip, loses it."""
+
+    _patience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._first = asyncio.get_running_loop().call_later(LIMITS.header_wait, self._give_up)
+        self._wait(True)
 
-    def _give_up(self) -> None:
-        if self.cycle is None and not self.transport.is_closing():
-            self.transport.close()
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._wait(self.cycle is None or self.cycle.response_complete)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._first.cancel()
+        self._wait(False)
         super().connection_lost(exc)
+
+    def _wait(self, unsaid: bool) -> None:
+        """Begins to lose patience, or goes on losing it, while a head is not all there."""
+        if unsaid and self._patience is None:
+            loop = asyncio.get_running_loop()
+            self._patience = loop.call_later(LIMITS.header_wait, self.transport.close)
+        elif not unsaid and self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
 
 
 def serve(
