@@ -326,6 +326,9 @@ def test_a_prompt_becomes_a_storyboard_and_back() -> None:
         "end=a.mp4"
     ]
     assert json_of(toml_of(told), Path()) == told
+    [shot] = told["shot"]
+    same = [toml_of({"fps": 10, "shot": [{**shot, "seconds": each}]}) for each in (4, 4.0)]
+    assert same[0] == same[1], "whoever writes its numbers, a film is not changed by that"
 
 
 def test_a_journal_is_shortened_and_one_server_s(tmp_path: Path) -> None:

@@ -391,7 +391,8 @@ def _pair(key: str, value: Any, where: str) -> str | None:
     if isinstance(value, bool):
         return f"{key} = {'true' if value else 'false'}"
     if isinstance(value, (int, float)):
-        return f"{key} = {value!r}"
+        whole = isinstance(value, float) and value.is_integer() and abs(value) < 1e15
+        return f"{key} = {int(value) if whole else value!r}"  # as a browser writes numbers
     if isinstance(value, str):
         return f"{key} = {_quoted(value)}"
     if isinstance(value, list) and all(isinstance(part, str) for part in value):

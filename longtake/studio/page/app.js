@@ -8,6 +8,7 @@ import { Timeline, middle } from "./timeline.js";
 import { PlanView } from "./plan.js";
 import { ScoresView } from "./scores.js";
 import { showTakes } from "./takes.js";
+import { copied, isStoryboard, openFiles } from "./files.js";
 import { openTab, showFilm, showFrame, showShot } from "./inspector.js";
 
 const player = new Player($("video"));
@@ -43,12 +44,24 @@ async function begin() {
 
 async function listFilms() {
   films = await api.films();
-  $("film-list").replaceChildren(...films.map((film) => h("li", {}, h("button", { type: "button", "aria-current": film.id === video?.id ? "true" : null, onclick: () => open(film.id) },
-    h("b", {}, film.title || film.prompt || "Untitled"), h("small", {}, `${clock(Number(film.seconds))} · ${film.status === "in_progress" ? `${film.progress} %` : film.status.replace("_", " ")}`)))));
   const rest = films.filter((film) => film.id !== video?.id && film.film);
   const chosen = $("compare").value;
-  $("compare").replaceChildren(h("option", { value: "" }, "with nothing"), ...rest.map((film) => h("option", { value: film.id, selected: film.id === chosen }, film.title || film.prompt)));
+  renewed($("film-list"), films.map((film) => h("li", {}, h("button", { type: "button", "data-id": film.id, "aria-current": film.id === video?.id ? "true" : null, onclick: () => open(film.id) },
+    h("b", {}, film.title || film.prompt || "Untitled"), h("small", {}, `${clock(Number(film.seconds))} · ${film.status === "in_progress" ? `${film.progress} %` : film.status.replace("_", " ")}`)))));
+  renewed($("compare"), [h("option", { value: "" }, "with nothing"), ...rest.map((film) => h("option", { value: film.id, selected: film.id === chosen }, film.title || film.prompt))]);
 }
+
+// Other children for an element, if they are others; who has the focus keeps it.
+function renewed(element, children) {
+  const fresh = children.map((child) => child.outerHTML).join("");
+  if (element.innerHTML === fresh) return;
+  const held = element.contains(document.activeElement) ? document.activeElement.dataset.id : null;
+  element.replaceChildren(...children);
+  if (held) element.querySelector(`[data-id="${held}"]`)?.focus({ preventScroll: true });
+}
+
+// Films that wait or are made elsewhere on the list get on, whichever one is looked at.
+setInterval(() => { if (!document.hidden && films.some((film) => ["queued", "in_progress"].includes(film.status))) relist(); }, 4000);
 const relist = later(() => listFilms().catch(tell), 300);
 
 async function open(id) {
@@ -258,7 +271,8 @@ function forecast() {
   if (!plan || video?.status === "in_progress") return;
   const cost = plan.expected_seconds === null ? "" : `, about ${length(plan.expected_seconds)}`;
   const kept = plan.cached ? `, ${plan.cached} are finished` : "";
-  $("forecast").textContent = plan.to_run ? `${plan.to_run} of ${plan.steps.length} steps would run${kept}${cost}` : `All ${plan.steps.length} steps are finished`;
+  const held = plan.expected_memory === null ? "" : `, ${Math.round(plan.expected_memory / 2 ** 20)} MiB of memory`;
+  $("forecast").textContent = plan.to_run ? `${plan.to_run} of ${plan.steps.length} steps would run${kept}${cost}${held}` : `All ${plan.steps.length} steps are finished`;
 }
 
 function showShotPanel() {
@@ -305,12 +319,7 @@ function showFilmPanel() {
 }
 
 async function copyFilm() {
-  try {
-    const made = await api.create({ storyboard: { ...board.data, shot: board.shots.map((shot) => ({ ...shot, images: [], videos: [] })) }, title: `${video.title || "Film"}, a copy`, model: video.model, scheme: video.scheme, repair: video.repair, settings: video.settings, start: false });
-    for (const { name } of await api.media(video.id)) await api.upload(made.id, name, await (await fetch(`/v1/videos/${video.id}/media/${name}`)).blob());
-    await api.save(made.id, board.data);
-    await open(made.id);
-  } catch (error) { tell(error); }
+  try { await open(await copied(video, board.data)); } catch (error) { tell(error); }
 }
 
 async function deleteFilm() {
@@ -346,7 +355,7 @@ function showExplained(frame, told) {
   openTab("frame");
   steps.hover(plan?.steps[told.step] ?? null);
   const finished = video.status === "completed" && !video.edited && !video.draft;
-  const on = { go: (number) => { seek(number / video.fps); explain(number); }, pinFrame: () => pinFrame(frame), redo: finished && !told.given ? redo : null, takes: finished && video.takes ? compareTakes : null };
+  const on = { go: (number) => { seek(number / video.fps); explain(number); }, pinFrame: () => pinFrame(frame), replace: (file) => replaceFrame(frame, file), redo: finished && !told.given ? redo : null, takes: finished && video.takes ? compareTakes : null };
   showFrame({ ...told, film: video.frames / video.fps }, on, shownFrame() === frame ? $("video") : null);
 }
 
@@ -357,8 +366,13 @@ async function pinFrame(frame) {
   const canvas = h("canvas", { width: shown.videoWidth, height: shown.videoHeight });
   canvas.getContext("2d").drawImage(shown, 0, 0);
   const blob = await new Promise((done) => canvas.toBlob(done, "image/png"));
+  await replaceFrame(frame, new File([blob], `frame-${frame}.png`));
+}
+
+// A picture where a frame was.
+async function replaceFrame(frame, file) {
   const seconds = frame / video.fps, n = board.shotAt(seconds);
-  await pinFile(n, new File([blob], `frame-${frame}.png`), Math.round((seconds - board.starts[n]) * 1000) / 1000);
+  await pinFile(n, file, Math.round((seconds - board.starts[n]) * 1000) / 1000);
   timeline.on.choose(n);
 }
 
@@ -434,12 +448,18 @@ $("new-dialog").onclose = async () => {
 };
 
 $("open-toml").onclick = () => $("toml-file").click();
-$("toml-file").onchange = async (event) => {
-  const file = event.target.files[0];
+$("toml-file").onchange = (event) => {
+  const files = [...event.target.files];
   event.target.value = "";
-  if (!file) return;
-  try { await open((await api.create({ storyboard: await file.text(), title: file.name.replace(/\.toml$/i, ""), start: false })).id); } catch (error) { tell(error); }
+  if (files.length) openStoryboard(files);
 };
+async function openStoryboard(files) {
+  try {
+    const { id, missing } = await openFiles(files);
+    await open(id);
+    if (missing.length) tell(new Error(`Opened without ${missing.join(", ")}: to keep what a storyboard pins, choose or drop those files together with it.`));
+  } catch (error) { tell(error); }
+}
 $("save-toml").onclick = async (event) => {
   event.preventDefault();
   try {
@@ -492,7 +512,12 @@ addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 addEventListener("dragover", (event) => event.preventDefault());
-addEventListener("drop", (event) => event.preventDefault());
+addEventListener("drop", (event) => {
+  event.preventDefault();
+  const files = [...(event.dataTransfer?.files ?? [])];
+  if (files.some(isStoryboard)) openStoryboard(files);
+  else if (files.length && !event.target.closest("#shots li")) tell(new Error("Pictures and videos are pinned where they fall on a shot: drop them on one of its blocks."));
+});
 addEventListener("hashchange", () => { const id = location.hash.slice(1); if (id && id !== video?.id) open(id); });
 
 begin();

@@ -2,6 +2,7 @@
 
 import { $, h, clock } from "./dom.js";
 import { readPin } from "./board.js";
+import { isStoryboard } from "./files.js";
 import * as api from "./api.js";
 
 const EDGE = 10; // pixels at a block's end that stretch it
@@ -106,7 +107,8 @@ export class Timeline {
     const at = this.time(event.clientX) - start;
     const share = at / shot.seconds;
     const place = share < 0.15 ? 0 : share > 0.85 ? "end" : Math.round(at * 10) / 10;
-    for (const file of event.dataTransfer.files) this.on.drop(n, file, place);
+    const files = [...event.dataTransfer.files];
+    if (!files.some(isStoryboard)) for (const file of files) this.on.drop(n, file, place);
   }
 
   // Drags a block to another place, or its end to another length.
