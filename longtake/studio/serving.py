@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import os
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from h11 import LocalProtocolError
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from longtake import recipes
@@ -45,6 +47,16 @@ class _Prompt(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._wait(False)
         super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        if (
+            self.cycle is not None
+        ):  # what the head asked for, before the body broke, is nobody's any more
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        with contextlib.suppress(LocalProtocolError):  # it may have been answered already
+            super().send_400_response(msg)
+        self.transport.close()
 
     def _wait(self, unsaid: bool) -> None:
         """Begins to lose patience, or goes on losing it, while a head is not all there."""
