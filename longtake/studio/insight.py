@@ -12,14 +12,15 @@ from decimal import Decimal
 from typing import Any, cast
 
 from longtake.brief import Options, job_of
-from longtake.brief.notes import remembered
+from longtake.brief.notes import lasting, remembered
 from longtake.brief.redo import check_redo, read_redone
 from longtake.cli.figures import expected
 from longtake.engine.job import Job
-from longtake.engine.manifest import manifest_path, read_manifest
+from longtake.engine.manifest import manifest_path
 from longtake.engine.store import Folder
 from longtake.engine.why import explain, plan_lines
 from longtake.errors import InputError
+from longtake.prompts.storyboard import parse_storyboard
 from longtake.studio.films import Film, Shelf, digest
 from longtake.studio.limits import TAKES
 from longtake.studio.worker import picture_name
@@ -80,7 +81,8 @@ class Insight:
                 if type(asked[name]) is not int or not 0 <= asked[name] <= TAKES:
                     raise InputError(f"{name} is no number up to {TAKES}", name, "3")
                 found[name] = asked[name]
-        brief, own = str(film.storyboard), self._shelf.options(film.asked())
+        brief = parse_storyboard(film.text(), folder=film.board)
+        own = self._shelf.options(film.asked())
         options = remembered(brief, cast(Options, {**own, **found}), film.out)
         job = job_of(brief, options)
         check_redo(job, Folder(film.run), options, "this film")
@@ -91,7 +93,8 @@ class Insight:
     ) -> _Planned:
         """The job that a film's storyboard, or another one for it, asks for, or its draft.
 
-        redone: with the stretches that were made again, if the film that stands there has any.
+        redone: with those stretches that were made again and would stay so, if the film that stands
+        there has any.
         """
         asked = film.asked()
         text = film.text() if text is None else text
@@ -103,9 +106,11 @@ class Insight:
             found = self._jobs.get(name)
         if found is None:
             if known:
-                plain = self._planned(film, text, draft=draft)
-                redone = _as_redone(film, plain.job)
-                found = plain if redone is plain.job else _Planned(redone)
+                plain = self._planned(film, text)
+                board = parse_storyboard(text, folder=film.board)
+                told = lasting(board, self._shelf.options(asked), film.out).get("redone", ())
+                redone = read_redone(told, plain.job.frames)
+                found = _Planned(dataclasses.replace(plain.job, redone=redone)) if told else plain
             else:
                 found = _Planned(self._shelf.check(film, text, asked, draft))
         with self._lock:
@@ -120,7 +125,7 @@ class Insight:
 
         text: a storyboard that has not been saved. draft: those of the film's draft.
         """
-        planned = self._planned(film, text, draft=draft)
+        planned = self._planned(film, text, draft=draft, redone=not draft)
         job = planned.job
         store = Folder(film.run)
         records = list(store.records())
@@ -139,6 +144,8 @@ class Insight:
                 "cached": line["cached"],
                 "why": line["why"],
             }
+            if "take" in line:
+                step["take"] = line["take"]
             if line["cached"] and record:
                 step["scores"] = record.get("scores", {})
                 step["fault"] = record.get("faults", "")
@@ -214,11 +221,6 @@ class Insight:
             "picture": picture_name(told["key"]),
         }
         return {**found, "made": made}
-
-
-def _as_redone(film: Film, job: Job) -> Job:
-    told = read_manifest(film.out)["asked"].get("redone", [])
-    return dataclasses.replace(job, redone=read_redone(told, job.frames)) if told else job
 
 
 class Places:

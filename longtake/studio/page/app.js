@@ -353,7 +353,7 @@ function showExplained(frame, told) {
   timeline.choose(told.shot - 1);
   showShotPanel();
   openTab("frame");
-  steps.hover(plan?.steps[told.step] ?? null);
+  steps.hover(plan?.steps.find((step) => step.step === told.step) ?? null);
   const finished = video.status === "completed" && !video.edited && !video.draft;
   const on = { go: (number) => { seek(number / video.fps); explain(number); }, pinFrame: () => pinFrame(frame), replace: (file) => replaceFrame(frame, file), redo: finished && !told.given ? redo : null, takes: finished && video.takes ? compareTakes : null };
   showFrame({ ...told, film: video.frames / video.fps }, on, shownFrame() === frame ? $("video") : null);

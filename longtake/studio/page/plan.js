@@ -26,8 +26,9 @@ export class PlanView {
     this.steps = plan.steps;
     this.state.clear();
     const tree = plan.waves <= MOST_ROWS;
-    this.rows = tree ? Math.max(1, plan.waves) : 2;
-    this.row = (step) => (tree ? step.wave : step.step % 2);
+    const again = plan.steps.some((step) => step.take); // stretches that were made again lie beneath
+    this.rows = tree ? Math.max(1, plan.waves) : again ? 3 : 2;
+    this.row = (step) => (tree ? step.wave : step.take ? 2 : step.step % 2);
     this.canvas.setAttribute("aria-label", `Plan: ${plan.steps.length} steps in ${plan.waves} waves, ${plan.cached} finished, ${plan.to_run} to run`);
     this.table();
     this.soon();
