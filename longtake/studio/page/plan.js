@@ -3,6 +3,7 @@
 import { $, h } from "./dom.js";
 
 const ROW = 13, GAP = 4, BELOW = 12, MOST_ROWS = 8;
+const PAGE = 100; // rows of the table at a time
 
 export class PlanView {
   // on: { pick(step) }
@@ -100,14 +101,23 @@ export class PlanView {
     this.soon();
   }
 
-  // The same for whoever does not see it; long plans from their beginning.
+  // The same for whoever does not see it; of long plans a page of rows, and more when asked for.
   table() {
     if (!$("steps").open || !this.plan) return;
-    const span = (frames) => frames.map(([a, b]) => `${a}–${b - 1}`).join(", ") || "nothing";
-    const rows = this.steps.slice(0, 300).map((step) => h("tr", {}, ...[step.step, step.wave, step.role, span(step.frames), span(step.observed), step.why].map((text) => h("td", {}, String(text)))));
+    const place = $("steps").lastElementChild, body = h("tbody");
     const head = h("tr", {}, ...["step", "wave", "role", "writes frames", "observes frames", "why"].map((text) => h("th", { scope: "col" }, text)));
-    const rest = this.steps.length > 300 ? h("p", { class: "quiet" }, `and ${this.steps.length - 300} more`) : null;
-    $("steps").lastElementChild.replaceChildren(h("table", {}, h("thead", {}, head), h("tbody", {}, ...rows)), ...(rest ? [rest] : []));
+    const more = h("button", { type: "button", onclick: () => this.rowsOf(body, more) });
+    place.replaceChildren(h("table", {}, h("thead", {}, head), body), more);
+    this.rowsOf(body, more);
+  }
+
+  rowsOf(body, more) {
+    const span = (frames) => frames.map(([a, b]) => `${a}–${b - 1}`).join(", ") || "nothing";
+    const first = body.children.length;
+    body.append(...this.steps.slice(first, first + PAGE).map((step) => h("tr", {}, ...[step.step, step.wave, step.role, span(step.frames), span(step.observed), step.why].map((text) => h("td", {}, String(text))))));
+    const left = this.steps.length - body.children.length;
+    more.hidden = !left;
+    more.textContent = `Show ${Math.min(left, PAGE)} more of ${left}`;
   }
 }
 
