@@ -24,8 +24,8 @@ const timeline = new Timeline({
   drop: pinFile,
   remove: (n) => edited(() => { timeline.chosen = board.remove(n); }),
 });
-const steps = new PlanView(timeline, { pick: (step) => { seek(middle(step) / plan.fps); explain(middle(step)); } });
-const scores = new ScoresView({ pick: (frame) => { seek(frame / plan.fps); explain(frame); } });
+const steps = new PlanView(timeline, { pick: (step) => { seek(middle(step) / video.fps); explain(middle(step)); } });
+const scores = new ScoresView({ pick: (frame) => { seek(frame / video.fps); explain(frame); } });
 timeline.onDraw = () => { steps.soon(); placePlayhead(); };
 
 // --- films
@@ -64,7 +64,9 @@ function renewed(element, children) {
 setInterval(() => { if (!document.hidden && films.some((film) => ["queued", "in_progress"].includes(film.status))) relist(); }, 4000);
 const relist = later(() => listFilms().catch(tell), 300);
 
+let opened = 0; // films asked for: the last one is shown, whichever answers first
 async function open(id) {
+  const mine = ++opened;
   close?.();
   location.hash = id;
   plan = live = null;
@@ -72,6 +74,7 @@ async function open(id) {
   timeline.forget();
   try {
     const [film, saved] = await Promise.all([api.video(id), api.board(id)]);
+    if (mine !== opened) return;
     video = film;
     take(saved);
     live = joined();
@@ -259,6 +262,7 @@ function showState() {
 function progress() {
   const making = video?.status === "in_progress";
   $("progress").hidden = !making;
+  $("forecast").setAttribute("aria-live", making ? "off" : "polite"); // figures that run are not read out
   if (!making || !live) return forecast();
   $("progress").value = live.steps ? (100 * live.done) / live.steps : 0;
   const spent = (performance.now() - live.began) / 1000, left = live.steps - live.done;
@@ -382,7 +386,7 @@ const shownFrame = () => Math.min(Math.floor($("video").currentTime * video.fps 
 
 function seek(seconds) {
   const shown = $("video");
-  const end = shown.seekable.length ? shown.seekable.end(0) : 0;
+  const end = shown.seekable.length ? shown.seekable.end(0) : player.grows ? 0 : Infinity; // one that is being loaded will begin there
   timeline.wanted = seconds;
   // the middle of a frame, for its border belongs to neither
   const at = (Math.floor(seconds * video.fps + 1e-3) + 0.5) / video.fps;
