@@ -100,7 +100,8 @@ class Insight:
         text = film.text() if text is None else text
         options = json.dumps(self._shelf.options(asked, draft), sort_keys=True)
         media = [(file.name, file.stat().st_mtime_ns) for file in film.files()]
-        known = os.path.getmtime(manifest_path(film.out)) if redone and film.out.is_file() else 0
+        place = manifest_path(film.out)
+        known = os.path.getmtime(place) if redone and os.path.isfile(place) else 0
         name = digest(f"{film.id} {options} {media} {known} {text}")
         with self._lock:
             found = self._jobs.get(name)

@@ -49,9 +49,8 @@ class _Prompt(H11Protocol):
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:
-        if (
-            self.cycle is not None
-        ):  # what the head asked for, before the body broke, is nobody's any more
+        # what the head asked for, before the body broke, is nobody's any more
+        if self.cycle is not None:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         with contextlib.suppress(LocalProtocolError):  # it may have been answered already
