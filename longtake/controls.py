@@ -6,8 +6,9 @@ A track's digest is taken from its sources (words, encoder), so keys need no tor
 from __future__ import annotations
 
 import dataclasses
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from longtake.keys import fingerprint
 from longtake.steps import Indices
@@ -57,6 +58,13 @@ class Planner(Protocol):
     def plan(self, brief: str, seconds: float) -> tuple[Shot, ...]: ...
 
 
+@runtime_checkable
+class PlansFiner(Protocol):
+    """A planner that can part a brief at every sentence, for whoever looks at the shots before they are made."""
+
+    def by_sentences(self) -> Planner: ...
+
+
 class Encoder(Protocol):
     """Turns prompts into rows of a control track.
 
@@ -89,6 +97,7 @@ class Cue:
 class Controls:
     """Control tracks over a stage's timeline.
 
+    cues: in the order of their starts.
     times: seconds at the centre of an index, as (first, step) per take in `takes`.
     passage: seconds over which one cue turns into the next where no cut parts them.
     """
@@ -103,7 +112,7 @@ class Controls:
         if not self.cues:
             return ()
         time = self.clock.at(index)
-        place = max((n for n, cue in enumerate(self.cues) if cue.start <= time), default=0)
+        place = max(bisect_right(self.cues, time, key=lambda cue: cue.start) - 1, 0)
         half = self.passage / 2
         cue = self.cues[place]
         if half and not cue.cut and place and time - cue.start < half:

@@ -14,6 +14,7 @@ from studio_parts import studio
 
 import longtake
 from longtake.api import order_of
+from longtake.controls import PlansFiner
 from longtake.errors import InputError
 from longtake.prompts.endpoint import Endpoint, scaled
 from longtake.prompts.planners import Sentences
@@ -175,7 +176,8 @@ def test_a_shot_that_flows_on_says_the_land_again() -> None:
         "dusk over hills",
         "night. Cut to a calm sea",
     ]
-    finer = planner.by_sentences().plan(brief, 9)  # type: ignore[attr-defined]
+    assert isinstance(planner, PlansFiner)
+    finer = planner.by_sentences().plan(brief, 9)
     assert [(shot.prompt, shot.cut) for shot in finer] == [
         ("dusk over hills", True),
         ("night, hills", False),

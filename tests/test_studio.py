@@ -68,6 +68,7 @@ def test_events_go_on_after_the_last_one_seen(client: TestClient, made: dict[str
     whole = events(client, made["id"])
     for place in (0, 3, len(whole) - 2):
         assert events(client, made["id"], whole[place][0]) == whole[place + 1 :]
+    assert client.get(f"/v1/videos/{made['id']}").json()["events"] == int(whole[-1][0])
     assert events(client, made["id"], "7") == whole  # no event ends there
     assert events(client, made["id"], "999999999") == whole
     assert client.get(f"/v1/videos/{made['id']}/events?after=x").status_code == 400
@@ -325,6 +326,9 @@ def test_a_prompt_becomes_a_storyboard_and_back() -> None:
         "end=a.mp4"
     ]
     assert json_of(toml_of(told), Path()) == told
+    [shot] = told["shot"]
+    same = [toml_of({"fps": 10, "shot": [{**shot, "seconds": each}]}) for each in (4, 4.0)]
+    assert same[0] == same[1], "whoever writes its numbers, a film is not changed by that"
 
 
 def test_a_journal_is_shortened_and_one_server_s(tmp_path: Path) -> None:

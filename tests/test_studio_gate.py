@@ -469,14 +469,18 @@ def test_a_refusal_is_one_line_and_code_two(tmp_path: Path) -> None:
     assert ended.stderr.startswith("longtake: error: ") and "--token" in ended.stderr
 
 
-def test_a_connection_that_says_nothing_is_closed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_connections_that_drip_are_closed(tmp_path: Path) -> None:
     with Server(tmp_path / "films") as server:
         port = int(server.address.rsplit(":", 1)[1].strip("/"))
-        began = time.monotonic()
-        with socket.create_connection(("127.0.0.1", port), timeout=30) as quiet:
-            quiet.sendall(b"GET / HTTP/1.1\r\nHost: ")
-            assert quiet.recv(1) == b""
+        place, began = ("127.0.0.1", port), time.monotonic()
+        with (
+            socket.create_connection(place, timeout=30) as first,
+            socket.create_connection(place, timeout=30) as second,
+        ):
+            first.sendall(b"GET / HTTP/1.1\r\nHost: ")
+            second.sendall(b"HEAD / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            assert second.recv(1 << 16).startswith(b"HTTP/1.1 200")
+            second.sendall(b"GET / HTTP/1.1\r\nHost: ")
+            assert first.recv(1) == b"" and second.recv(1) == b""
         assert 5 < time.monotonic() - began < 25
         assert server.client.get("/v1/session").status_code == 200

@@ -216,6 +216,53 @@ def test_a_picture_is_dropped_on_a_shot(page: Any, tmp_path: Path) -> None:
         assert shots[1]["images"] == ["3=My-Harbour.png"]
 
 
+def test_a_storyboard_is_opened_with_what_it_pins_and_a_frame_replaced(
+    page: Any, tmp_path: Path
+) -> None:
+    import torch
+
+    from longtake.video import write_image
+
+    write_image(torch.full((3, 20, 30), 90, dtype=torch.uint8), tmp_path / "my harbour.png")
+    text = '[[shot]]\nprompt = "a sea"\nseconds = 4\nimages = ["1=pictures/my harbour.png"]\n'
+    (tmp_path / "harbour.toml").write_text(text)
+    both = [tmp_path / "harbour.toml", tmp_path / "my harbour.png"]
+    with Server(tmp_path / "films") as server:
+
+        def pins() -> list[str]:
+            name = page.url.rpartition("#")[2]
+            board = server.client.get(f"/v1/videos/{name}/storyboard").json()
+            return [pin for each in board["shot"] for pin in each["images"]]
+
+        page.goto(server.address)
+        page.set_input_files("#toml-file", both[:1])
+        expect(page.locator("#error")).to_contain_text("without my-harbour.png")
+        assert pins() == []
+        alone = page.url
+        page.set_input_files("#toml-file", both)
+        expect(page.locator(".pins")).to_contain_text("my-harbour.png")
+        assert page.url != alone and pins() == ["1=my-harbour.png"]
+        page.click("#tab-film")
+        page.locator("#panel-film select").nth(1).select_option("autoregressive")
+        page.fill("#parameters", "window=8,step=3")
+        page.fill("#knobs", "slow=0.01")
+        page.locator("#knobs").blur()
+        saved(page)
+        page.click("#make")
+        expect(page.locator("#status")).to_have_text("Finished")
+        name = page.url.rpartition("#")[2]
+        made = server.client.get(f"/v1/videos/{name}").json()
+        assert made["scheme"] == "autoregressive:window=8,step=3"
+        assert made["settings"] == {"slow": 0.01}
+        page.focus("#ruler")
+        page.keyboard.press("Home")
+        page.keyboard.press("i")
+        expect(page.locator("#panel-frame h2")).to_contain_text("Frame 0")
+        page.set_input_files("#replace", both[1])
+        expect(page.locator("#status")).to_have_text("Made; changed since")
+        assert sorted(pins()) == ["0=my-harbour.png", "1=my-harbour.png"]
+
+
 def test_a_film_is_watched_while_it_grows_and_after_a_kill(page: Any, tmp_path: Path) -> None:
     with Server(tmp_path / "films") as server:
         port = int(server.address.rsplit(":", 1)[1].strip("/"))
@@ -234,8 +281,11 @@ def test_a_film_is_watched_while_it_grows_and_after_a_kill(page: Any, tmp_path: 
     with Server(tmp_path / "films", port) as server:
         # the tab stayed open: it goes on by itself
         expect(page.locator("#status")).to_have_text("Finished")
-        page.reload()
+        with page.expect_request(re.compile("/events")) as watched:
+            page.reload()
         expect(page.locator("#title")).to_have_value("Long")
+        # what is over is known without hearing of it again
+        assert watched.value.url.endswith(f"after={events(server.client, name)[-1][0]}")
         until(page, "document.querySelector('#video').readyState >= 1")
         assert page.evaluate("document.querySelector('#video').duration") == pytest.approx(
             40, abs=0.2

@@ -89,6 +89,62 @@ def test_a_stretch_is_made_again_and_its_takes_are_seen(
     assert (frames(client, made, tmp_path / "back.mp4") == before).all()
 
 
+def test_what_was_made_again_outlasts_edits_elsewhere(client: TestClient, tmp_path: Path) -> None:
+    film = wait(client, client.post("/v1/videos", json={**board(6, 6), "start": True}).json()["id"])
+    first = frames(client, film, tmp_path / "first.mp4").float()
+    client.post(path(film, "/redo"), json={"seconds": [1, 3], "takes": 2})
+    wait(client, film["id"])
+    again = frames(client, film, tmp_path / "again.mp4").float()
+
+    def edited(shot: int, **fields: Any) -> tuple[Any, dict[str, Any], set[int]]:
+        """The film after an edit, its plan before it was made, and the steps that ran."""
+        shots = client.get(path(film, "/storyboard")).json()
+        shots["shot"][shot - 1].update(fields)
+        client.put(path(film, "/storyboard"), json=shots)
+        assert client.get(path(film, "/frames/20")).status_code == 200
+        plan, seen = client.get(path(film, "/plan")).json(), events(client, film["id"])[-1][0]
+        client.post(path(film, "/start"))
+        wait(client, film["id"])
+        fresh = [line for _, line in events(client, film["id"], seen)]
+        ran = {line["step"] for line in fresh if line["event"] == "finished"}
+        return frames(client, film, tmp_path / "edited.mp4").float(), plan, ran
+
+    def redone() -> int:
+        return len(client.get(path(film, "/manifest")).json()["asked"].get("redone", []))
+
+    later, plan, ran = edited(2, prompt="zebras")
+    assert ran == {step["step"] for step in plan["steps"] if not step["cached"]}
+    assert any("take" in step for step in plan["steps"]), "what stays is a part of the plan"
+    # the file's encoder looks back, so that frames may differ by its rounding
+    assert (later[14:26] - again[14:26]).abs().mean() < 1 < (again - first)[14:26].abs().mean()
+    assert (later[70:] - again[70:]).abs().mean() > 1
+    assert redone() == 1 and client.get(path(film)).json()["takes"]
+    shorter, _, _ = edited(2, seconds=2)
+    assert len(shorter) == 80 and redone() == 1
+    edited(1, prompt="fog at noon")
+    assert redone() == 0 and not client.get(path(film)).json()["takes"]
+
+
+def test_takes_that_are_there_are_not_filmed_again(
+    client: TestClient, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    film = wait(client, client.post("/v1/videos", json={**board(8), "start": True}).json()["id"])
+    client.post(path(film, "/redo"), json={"seconds": [2, 4], "takes": 2})
+    wait(client, film["id"])
+    [folder] = Path(str(tmp_path_factory.getbasetemp())).glob(f"**/{film['id']}/takes")
+    (folder / "1.mp4").write_bytes(b"as it was left")
+    client.post(path(film, "/redo"), json={"seconds": [2, 4], "take": 0})
+    wait(client, film["id"])
+    assert client.get(path(film, "/takes/1")).content == b"as it was left"
+    client.post(path(film, "/redo"), json={"seconds": [2, 4], "takes": 3})
+    wait(client, film["id"])
+    assert client.get(path(film, "/takes/1")).content == b"as it was left"
+    assert client.get(path(film, "/takes/3")).content[4:8] == b"ftyp"
+    client.post(path(film, "/redo"), json={"seconds": [4, 6], "takes": 1})
+    assert wait(client, film["id"])["status"] == "completed"
+    assert client.get(path(film, "/takes/1")).content[4:8] == b"ftyp"
+
+
 @pytest.mark.parametrize(
     ("asked", "what"),
     [

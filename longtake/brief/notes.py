@@ -5,18 +5,19 @@ No torch here.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
 
 from longtake import recipes
-from longtake.brief import Brief, Options, job_of
+from longtake.brief import Brief, Options, job_of, read_brief
 from longtake.brief.numbers import read_seed
-from longtake.brief.redo import told_redone
+from longtake.brief.redo import read_redone, told_redone
 from longtake.controls import Pin, Shot, Storyboard
 from longtake.engine.job import Job
 from longtake.engine.manifest import manifest_path, read_manifest
@@ -27,6 +28,7 @@ from longtake.system import System
 Line = dict[str, Any]
 KINDS = (("image", "images"), ("video", "videos"))
 DRAFTS = ("draft", "from_draft")
+_OWN = ("redone", "shots", "repair")  # of what was asked, what is not of the whole film's making
 
 
 def kept_pin(pin: Pin, base: Path) -> str:
@@ -128,6 +130,42 @@ def remembered(brief: Brief, options: Options, film: str | os.PathLike[str] | No
     if not told or not same or asked != then:
         return options
     return cast(Options, {**options, "redone": told})
+
+
+def lasting(brief: Brief, options: Options, film: str | os.PathLike[str]) -> Options:
+    """The options for making a film anew, with those of its redos that an edit has left in their place.
+
+    These are the first ones, up to one in which the shots it lies in are others now, or lie
+    elsewhere. None where the film was made of another model, scheme or seed, or at another rate or size.
+    """
+    if not os.path.isfile(manifest_path(film)):
+        return options
+    try:
+        manifest = read_manifest(Path(film))
+        read_redone(manifest["asked"].get("redone", []), manifest["film"]["frames"])
+    except InputError:  # a film that cannot be read is made as if there were none
+        return options
+    then, brief = manifest["asked"], read_brief(brief, options) or brief
+    job = job_of(brief, options)
+    now = json.loads(json.dumps(asked_of(job, brief, options, Path(film).parent)))
+    whole = [{k: v for k, v in asked.items() if k not in _OWN} for asked in (then, now)]
+    as_made = (manifest["film"]["fps"], manifest["film"]["size"], manifest["seed"])
+    if whole[0] != whole[1] or as_made != (str(job.fps), list(job.size), job.seed):
+        return options
+    told, shots = then.get("redone", []), (then["shots"], now["shots"])
+    lines = list(itertools.takewhile(lambda line: _stays(line["frames"], *shots), told))
+    return cast(Options, {**options, "redone": lines}) if lines else options
+
+
+def _stays(span: Sequence[int], then: Sequence[Line], now: Sequence[Line]) -> bool:
+    """Whether the shots that hold film frames [first, end) are what they were, where they were."""
+    first, end = span
+    before = [shot for shot in then if shot["frames"][0] < end]
+    places = [[(shot["frames"], shot["cut"]) for shot in shots] for shots in (before, now)]
+    held = [shot for shot in before if shot["frames"][1] > first]
+    return places[0] == places[1][: len(before)] and all(
+        shot == now[then.index(shot)] for shot in held
+    )
 
 
 def is_plain(value: Any) -> bool:

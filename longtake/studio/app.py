@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
@@ -73,6 +73,7 @@ class _App:
         routes += [Route("/page/{name}", _page)]
         handlers = {
             HTTPException: _http,
+            ClientDisconnect: _gone,
             InputError: self._input,
             MachineError: self._machine,
             OSError: self._machine,
@@ -123,6 +124,11 @@ async def _http(request: Request, error: Exception) -> Response:
     what = known[error.status_code] if bare else error.detail
     body = error_body(error.status_code, what)
     return JSONResponse(body, error.status_code, headers=dict(error.headers or {}))
+
+
+async def _gone(request: Request, error: Exception) -> Response:
+    """Whoever leaves in the middle of a body hears nothing of it."""
+    return Response(status_code=400)
 
 
 async def _document(request: Request) -> Response:

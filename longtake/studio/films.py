@@ -29,7 +29,7 @@ from typing import Any
 from longtake.brief import DEFAULT_SECONDS, Options, job_of
 from longtake.brief.numbers import read_fps, read_frames, read_repair, read_seed
 from longtake.brief.systems import load_system
-from longtake.controls import Planner, Shot, Storyboard
+from longtake.controls import Planner, PlansFiner, Shot, Storyboard
 from longtake.engine.job import Job
 from longtake.errors import InputError, nearest
 from longtake.prompts.planners import Sentences
@@ -278,8 +278,8 @@ class Shelf:
         shots: tuple[Shot, ...] = (Shot(prompt.strip(), seconds),)
         planner = system.planner
         if plans:  # a person looks at the shots before anything is made of them
-            finer = getattr(planner, "by_sentences", None)
-            planner = self.planner or (finer() if finer else planner) or Sentences()
+            finer = planner.by_sentences() if isinstance(planner, PlansFiner) else planner
+            planner = self.planner or finer or Sentences()
         if planner is not None:
             shots = planner.plan(prompt.strip(), seconds)
         board = Storyboard(
@@ -391,7 +391,8 @@ def _pair(key: str, value: Any, where: str) -> str | None:
     if isinstance(value, bool):
         return f"{key} = {'true' if value else 'false'}"
     if isinstance(value, (int, float)):
-        return f"{key} = {value!r}"
+        whole = isinstance(value, float) and value.is_integer() and abs(value) < 1e15
+        return f"{key} = {int(value) if whole else value!r}"  # as a browser writes numbers
     if isinstance(value, str):
         return f"{key} = {_quoted(value)}"
     if isinstance(value, list) and all(isinstance(part, str) for part in value):

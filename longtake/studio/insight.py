@@ -12,14 +12,15 @@ from decimal import Decimal
 from typing import Any, cast
 
 from longtake.brief import Options, job_of
-from longtake.brief.notes import remembered
+from longtake.brief.notes import lasting, remembered
 from longtake.brief.redo import check_redo, read_redone
 from longtake.cli.figures import expected
 from longtake.engine.job import Job
-from longtake.engine.manifest import manifest_path, read_manifest
+from longtake.engine.manifest import manifest_path
 from longtake.engine.store import Folder
 from longtake.engine.why import explain, plan_lines
 from longtake.errors import InputError
+from longtake.prompts.storyboard import parse_storyboard
 from longtake.studio.films import Film, Shelf, digest
 from longtake.studio.limits import TAKES
 from longtake.studio.worker import picture_name
@@ -29,12 +30,40 @@ Spans = list[list[int]]
 _KEPT = 8  # jobs at hand, whose plans are long to make
 
 
+@dataclasses.dataclass
+class _Planned:
+    """A job, and its steps' keys as they are under one state of the run folder's journal."""
+
+    job: Job
+    stamp: tuple[int, int] | None = None
+    keys: Mapping[int, str] = dataclasses.field(default_factory=dict)
+
+    def lines(self, store: Folder) -> list[Line]:
+        """A line a step, as `plan_lines` has them."""
+        stamp = _stamp(store)
+        found = [line for line in plan_lines(self.job, store) if "step" in line]
+        self.keys, self.stamp = {line["step"]: line["key"] for line in found}, stamp
+        return found
+
+    def keyed(self, store: Folder) -> Mapping[int, str]:
+        """Keys by the steps' numbers: long to work out, and only what ran since may change them."""
+        if not self.keys or _stamp(store) != self.stamp:
+            self.lines(store)
+        return self.keys
+
+
+def _stamp(store: Folder) -> tuple[int, int] | None:
+    place = store.path / "journal.jsonl"
+    told = place.stat() if place.is_file() else None
+    return None if told is None else (told.st_size, told.st_mtime_ns)
+
+
 class Insight:
     """Answers about films; used from several threads."""
 
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
-        self._jobs: OrderedDict[str, Job] = OrderedDict()
+        self._jobs: OrderedDict[str, _Planned] = OrderedDict()
         self._lock = threading.Lock()
 
     def redo(self, film: Film, asked: Mapping[str, Any]) -> Line:
@@ -52,49 +81,59 @@ class Insight:
                 if type(asked[name]) is not int or not 0 <= asked[name] <= TAKES:
                     raise InputError(f"{name} is no number up to {TAKES}", name, "3")
                 found[name] = asked[name]
-        brief, own = str(film.storyboard), self._shelf.options(film.asked())
+        brief = parse_storyboard(film.text(), folder=film.board)
+        own = self._shelf.options(film.asked())
         options = remembered(brief, cast(Options, {**own, **found}), film.out)
         job = job_of(brief, options)
         check_redo(job, Folder(film.run), options, "this film")
         return found
 
-    def job(
+    def _planned(
         self, film: Film, text: str | None = None, *, draft: bool = False, redone: bool = False
-    ) -> Job:
-        """What a film's storyboard, or another one for it, asks for, or its draft.
+    ) -> _Planned:
+        """The job that a film's storyboard, or another one for it, asks for, or its draft.
 
-        redone: with the stretches that were made again, if the film that stands there has any.
+        redone: with those stretches that were made again and would stay so, if the film that stands
+        there has any.
         """
         asked = film.asked()
         text = film.text() if text is None else text
         options = json.dumps(self._shelf.options(asked, draft), sort_keys=True)
         media = [(file.name, file.stat().st_mtime_ns) for file in film.files()]
-        known = os.path.getmtime(manifest_path(film.out)) if redone and film.out.is_file() else 0
+        place = manifest_path(film.out)
+        known = os.path.getmtime(place) if redone and os.path.isfile(place) else 0
         name = digest(f"{film.id} {options} {media} {known} {text}")
         with self._lock:
-            job = self._jobs.get(name)
-        if job is None:
-            job = self._shelf.check(film, text, asked, draft)
+            found = self._jobs.get(name)
+        if found is None:
             if known:
-                job = _as_redone(film, job)
-            with self._lock:
-                self._jobs[name] = job
-                while len(self._jobs) > _KEPT:
-                    self._jobs.popitem(last=False)
-        return job
+                plain = self._planned(film, text)
+                board = parse_storyboard(text, folder=film.board)
+                told = lasting(board, self._shelf.options(asked), film.out).get("redone", ())
+                redone = read_redone(told, plain.job.frames)
+                found = _Planned(dataclasses.replace(plain.job, redone=redone)) if told else plain
+            else:
+                found = _Planned(self._shelf.check(film, text, asked, draft))
+        with self._lock:
+            self._jobs[name] = found
+            self._jobs.move_to_end(name)
+            while len(self._jobs) > _KEPT:
+                self._jobs.popitem(last=False)
+        return found
 
     def plan(self, film: Film, text: str | None = None, draft: bool = False) -> Line:
         """The steps that would run now and why, in film frames, with what earlier runs know of them.
 
         text: a storyboard that has not been saved. draft: those of the film's draft.
         """
-        job = self.job(film, text, draft=draft)
+        planned = self._planned(film, text, draft=draft, redone=not draft)
+        job = planned.job
         store = Folder(film.run)
         records = list(store.records())
         known = {line["key"]: line for line in records}
         pictures = {p.name for p in film.pictures.iterdir()} if film.pictures.is_dir() else set()
         steps, waves, where = [], 0, Places(job)
-        for line, call in zip(plan_lines(job, store), job.calls, strict=False):
+        for line, call in zip(planned.lines(store), job.calls, strict=True):
             record = known.get(line["key"], {})
             step = {
                 "step": line["step"],
@@ -106,6 +145,8 @@ class Insight:
                 "cached": line["cached"],
                 "why": line["why"],
             }
+            if "take" in line:
+                step["take"] = line["take"]
             if line["cached"] and record:
                 step["scores"] = record.get("scores", {})
                 step["fault"] = record.get("faults", "")
@@ -133,7 +174,8 @@ class Insight:
 
     def frame(self, film: Film, number: int) -> Line:
         """What film frame `number` was made of; InputError for one that the film does not have."""
-        job = self.job(film, redone=True)
+        planned = self._planned(film, redone=True)
+        job = planned.job
         frames = job.frames or 0
         if not 0 <= number < frames:
             raise InputError(f"no frame {number}", "frames", f"0 to {frames - 1}")
@@ -158,9 +200,8 @@ class Insight:
         *_, call = (c for c in job.calls if c.stage == last and index in c.step.targets)
         found["step"], found["frames"] = call.number, where.spans(call.step.targets)
         store = Folder(film.run)
-        keys = {line["step"]: line["key"] for line in plan_lines(job, store) if "step" in line}
         try:
-            told = explain(store, call.number, keys[call.number])
+            told = explain(store, call.number, planned.keyed(store)[call.number])
         except InputError:
             return {**found, "made": None}
         made = {
@@ -181,11 +222,6 @@ class Insight:
             "picture": picture_name(told["key"]),
         }
         return {**found, "made": made}
-
-
-def _as_redone(film: Film, job: Job) -> Job:
-    told = read_manifest(film.out)["asked"].get("redone", [])
-    return dataclasses.replace(job, redone=read_redone(told, job.frames)) if told else job
 
 
 class Places:

@@ -22,7 +22,7 @@ class Limits:
     plans: int = 6  # plans that are being worked out or wait for that, of all users
     chunk_wait: float = 20.0  # for the next piece of a body
     body_wait: float = 600.0  # for the whole of it
-    header_wait: float = 10.0  # for a connection's first request
+    header_wait: float = 10.0  # for all of a request's head
     connections: int = 1000  # of all users
 
 

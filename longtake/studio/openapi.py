@@ -289,6 +289,7 @@ SCHEMAS: Mapping[str, Line] = {
         created_at=_WHOLE,
         completed_at=_or_null(_WHOLE),
         error=_or_null({"type": "object"}),
+        events={"type": "integer", "description": "id of its last event: `after` for what follows"},
     ),
     "VideoChange": _object(
         **_CHOICES,

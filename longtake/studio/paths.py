@@ -418,7 +418,7 @@ class Paths:
             raise HTTPException(404, "this film's folder is gone; try to delete it") from None
         short = asked["summary"]
         place, grows = self._shown(record)
-        size = place.stat().st_size if place.is_file() else 0
+        size, told = _bytes(place), _bytes(film.events)
         now = json.dumps(self.shelf.options(asked, record.draft), sort_keys=True)
         queue = self.foreman.queue
         return {
@@ -443,13 +443,21 @@ class Paths:
             "settings": asked["settings"],
             "edited": bool(record.made) and record.made != digest(text + now),
             "place_in_queue": queue.index(record.id) + 1 if record.id in queue else None,
-            "steps": {"done": record.steps, "all": record.all_steps},
+            "steps": {"done": record.steps, "all": record.all_steps, "ran": record.ran},
+            "events": told,
             "running_seconds": record.running,
-            "film": {"bytes": size, "grows": grows} if size else None,
+            "film": {"bytes": size, "grows": grows, "frames": record.frames} if size else None,
             "draft": record.draft,
             "approved": numbers(film, asked.get("approved", [])),
             "takes": (film.takes / "takes.json").is_file(),
         }
+
+
+def _bytes(place: Path) -> int:
+    try:
+        return place.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _check_media(file: Path, place: Path) -> None:

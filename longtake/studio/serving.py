@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import os
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from h11 import LocalProtocolError
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from longtake import recipes
@@ -30,19 +32,39 @@ _LEAVE = 3  # seconds that open answers have when the server is stopped
 
 
 class _Prompt(H11Protocol):
-    """A connection whose first request must come soon: whoever only opens connections loses them."""
+    """A connection on which the head of a request must come soon: whoever says nothing, or lets it drip, loses it."""
+
+    _patience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._first = asyncio.get_running_loop().call_later(LIMITS.header_wait, self._give_up)
+        self._wait(True)
 
-    def _give_up(self) -> None:
-        if self.cycle is None and not self.transport.is_closing():
-            self.transport.close()
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._wait(self.cycle is None or self.cycle.response_complete)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._first.cancel()
+        self._wait(False)
         super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        # what the head asked for, before the body broke, is nobody's any more
+        if self.cycle is not None:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        with contextlib.suppress(LocalProtocolError):  # it may have been answered already
+            super().send_400_response(msg)
+        self.transport.close()
+
+    def _wait(self, unsaid: bool) -> None:
+        """Begins to lose patience, or goes on losing it, while a head is not all there."""
+        if unsaid and self._patience is None:
+            loop = asyncio.get_running_loop()
+            self._patience = loop.call_later(LIMITS.header_wait, self.transport.close)
+        elif not unsaid and self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
 
 
 def serve(

@@ -7,11 +7,9 @@ once, in the middle of a step if need be, for finished steps are safe in the run
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import os
 import queue
-import shutil
 import signal
 import sys
 import threading
@@ -22,11 +20,11 @@ from typing import IO, Any
 from longtake.clip import Clip
 from longtake.engine.events import Failed
 from longtake.engine.job import Call, Job
-from longtake.engine.store import Folder, Store
+from longtake.engine.store import Folder
 from longtake.errors import LongtakeError, MachineError
+from longtake.studio.takes import forget_takes, show_takes
 
 Line = dict[str, Any]
-BESIDE = 1.0  # seconds of film on either side of a stretch by which its takes are seen
 PICTURE = 256  # pixels of a small picture's longer side, at most
 
 
@@ -39,13 +37,15 @@ class Watched(Folder):
     def __init__(self, path: Path, job: Job, pictures: Path, tell: Any) -> None:
         super().__init__(path)
         self._job, self._pictures, self._tell = job, pictures, tell
+        # numbers of steps that make stretches again are set aside: they have gaps
+        self._numbered = {call.number: call for call in job.calls}
         self._calls: dict[str, Call] = {}
 
     def record(self, line: Any) -> None:
         """Also notes which call a key belongs to: the journal comes before the clip."""
         super().record(line)
         if line.get("seconds") is not None:
-            self._calls[line["key"]] = self._job.calls[line["step"]]
+            self._calls[line["key"]] = self._numbered[line["step"]]
 
     def put(self, key: str, clip: Clip) -> None:
         """Also makes the picture; a film does not fail for want of one."""
@@ -83,56 +83,35 @@ def picture_name(key: str) -> str:
 
 
 def make(task: Line, tell: Any) -> None:
-    """Makes one film; its events are told as they happen."""
+    """Makes one film; its events are told as they happen.
+
+    Stretches that were made again stay so, as far as an edit leaves them in their place.
+    """
     from dataclasses import replace
 
     from longtake import api
+    from longtake.brief.notes import lasting
     from longtake.cli.runs import remember
 
     folder, options = Path(task["folder"]), task["options"]
-    out = folder / ("film.draft.mp4" if options.get("draft") else "film.mp4")
+    drafts, redoes = options.get("draft"), "redo" in options
+    out = folder / ("film.draft.mp4" if drafts else "film.mp4")
     run, brief = folder / "film.run", str(folder / "board" / "storyboard.toml")
+    if not drafts and not redoes:
+        options = lasting(brief, options, out)
     order = api.order_of(brief, options, run=run, executor=task["executor"], film=out)
     order = replace(order, store=Watched(run, order.job, folder / "pictures", tell))
-    if not (
-        order.job.redone or options.get("draft")
-    ):  # takes of a film that is made anew are no more
-        shutil.rmtree(folder / "takes", ignore_errors=True)
     noted, chosen = False, 0
     for event in api.written(order, out, None, None):
         noted = noted or remember(run, str(out), brief, options)
         line = event.line()
-        if line["event"] == "done" and order.job.redone:
+        if line["event"] == "done" and redoes:
             show_takes(order.job, chosen, order.store, folder / "takes")
+        elif line["event"] == "done" and not drafts:
+            forget_takes(order.job, order.store, folder / "takes")
         if line["event"] == "chosen":
             chosen = line["take"]
         tell(line)
-
-
-def show_takes(job: Job, chosen: int, store: Store, folder: Path) -> None:
-    """A small film of every take of the stretch that was last made again, `BESIDE` seconds around it, anew.
-
-    0.mp4 is how it was before.
-    """
-    from longtake.engine import Frames, Serial, render
-    from longtake.video import VideoWriter
-
-    redo = job.redone[-1]
-    beside = round(BESIDE * job.fps)
-    only = max(0, redo.first - beside), min(redo.end + beside, job.frames or 0)
-    fresh = folder.with_name(f".{folder.name}.{os.getpid()}")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir()
-    for take in range(redo.made + 1):
-        shown = dataclasses.replace(job, redone=(*job.redone[:-1], redo.taking(take)))
-        with VideoWriter(fresh / f"{take}.mp4", size=job.size, fps=job.fps) as writer:
-            for item in render(shown, store, Serial(), only=only):
-                if isinstance(item, Frames):
-                    writer.write(item.pixels)
-    told = {"frames": [redo.first, redo.end], "shown": list(only), "takes": redo.made}
-    (fresh / "takes.json").write_text(json.dumps({**told, "take": chosen}), encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(fresh, folder)
 
 
 def main() -> None:

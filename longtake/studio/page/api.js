@@ -27,6 +27,7 @@ export const signIn = (token) => json("POST", "/v1/session", { token });
 export const films = async () => (await json("GET", "/v1/videos?limit=500")).data;
 export const create = (fields) => json("POST", "/v1/videos", fields);
 export const storyboardOf = (fields) => json("POST", "/v1/storyboards", fields);
+export const boardOf = (toml) => json("POST", "/v1/storyboards", toml);
 export const video = (id) => json("GET", film(id));
 export const change = (id, fields) => json("PATCH", film(id), fields);
 export const remove = (id) => json("DELETE", film(id));
@@ -40,6 +41,7 @@ export const plan = (id) => json("GET", film(id, "/plan"));
 export const frame = (id, number) => json("GET", film(id, `/frames/${number}`));
 export const media = async (id) => (await json("GET", film(id, "/media"))).data;
 export const upload = (id, name, blob) => json("PUT", film(id, `/media/${encodeURIComponent(name)}`), blob);
+export const mediaFile = async (id, name) => (await call("GET", film(id, `/media/${encodeURIComponent(name)}`))).blob();
 export const contentUrl = (id, state = "") => film(id, `/content?${state}`);
 export const pictureUrl = (id, name) => film(id, `/pictures/${name}`);
 export const tomlUrl = (id) => film(id, "/storyboard");
@@ -74,9 +76,9 @@ export async function state(id) {
   return response.ok && response.headers.get("content-length") !== "0" ? response.headers.get("longtake-film") : "";
 }
 
-// Event lines from the beginning and then as they come; the browser goes on after a lost connection.
-export function watch(id, tell) {
-  const source = new EventSource(film(id, "/events"));
+// Event lines after one of them, as they come; the browser goes on after a lost connection.
+export function watch(id, after, tell) {
+  const source = new EventSource(film(id, `/events?after=${after}`));
   source.onmessage = (message) => tell(JSON.parse(message.data));
   return () => source.close();
 }

@@ -8,6 +8,7 @@ import { Timeline, middle } from "./timeline.js";
 import { PlanView } from "./plan.js";
 import { ScoresView } from "./scores.js";
 import { showTakes } from "./takes.js";
+import { copied, isStoryboard, openFiles } from "./files.js";
 import { openTab, showFilm, showFrame, showShot } from "./inspector.js";
 
 const player = new Player($("video"));
@@ -23,8 +24,8 @@ const timeline = new Timeline({
   drop: pinFile,
   remove: (n) => edited(() => { timeline.chosen = board.remove(n); }),
 });
-const steps = new PlanView(timeline, { pick: (step) => { seek(middle(step) / plan.fps); explain(middle(step)); } });
-const scores = new ScoresView({ pick: (frame) => { seek(frame / plan.fps); explain(frame); } });
+const steps = new PlanView(timeline, { pick: (step) => { seek(middle(step) / video.fps); explain(middle(step)); } });
+const scores = new ScoresView({ pick: (frame) => { seek(frame / video.fps); explain(frame); } });
 timeline.onDraw = () => { steps.soon(); placePlayhead(); };
 
 // --- films
@@ -43,28 +44,44 @@ async function begin() {
 
 async function listFilms() {
   films = await api.films();
-  $("film-list").replaceChildren(...films.map((film) => h("li", {}, h("button", { type: "button", "aria-current": film.id === video?.id ? "true" : null, onclick: () => open(film.id) },
-    h("b", {}, film.title || film.prompt || "Untitled"), h("small", {}, `${clock(Number(film.seconds))} · ${film.status === "in_progress" ? `${film.progress} %` : film.status.replace("_", " ")}`)))));
   const rest = films.filter((film) => film.id !== video?.id && film.film);
   const chosen = $("compare").value;
-  $("compare").replaceChildren(h("option", { value: "" }, "with nothing"), ...rest.map((film) => h("option", { value: film.id, selected: film.id === chosen }, film.title || film.prompt)));
+  renewed($("film-list"), films.map((film) => h("li", {}, h("button", { type: "button", "data-id": film.id, "aria-current": film.id === video?.id ? "true" : null, onclick: () => open(film.id) },
+    h("b", {}, film.title || film.prompt || "Untitled"), h("small", {}, `${clock(Number(film.seconds))} · ${film.status === "in_progress" ? `${film.progress} %` : film.status.replace("_", " ")}`)))));
+  renewed($("compare"), [h("option", { value: "" }, "with nothing"), ...rest.map((film) => h("option", { value: film.id, selected: film.id === chosen }, film.title || film.prompt))]);
 }
+
+// Other children for an element, if they are others; who has the focus keeps it.
+function renewed(element, children) {
+  const fresh = children.map((child) => child.outerHTML).join("");
+  if (element.innerHTML === fresh) return;
+  const held = element.contains(document.activeElement) ? document.activeElement.dataset.id : null;
+  element.replaceChildren(...children);
+  if (held) element.querySelector(`[data-id="${held}"]`)?.focus({ preventScroll: true });
+}
+
+// Films that wait or are made elsewhere on the list get on, whichever one is looked at.
+setInterval(() => { if (!document.hidden && films.some((film) => ["queued", "in_progress"].includes(film.status))) relist(); }, 4000);
 const relist = later(() => listFilms().catch(tell), 300);
 
+let opened = 0; // films asked for: the last one is shown, whichever answers first
 async function open(id) {
+  const mine = ++opened;
   close?.();
   location.hash = id;
   plan = live = null;
   timeline.chosen = 0;
-  timeline.pictures.clear();
+  timeline.forget();
   try {
     const [film, saved] = await Promise.all([api.video(id), api.board(id)]);
+    if (mine !== opened) return;
     video = film;
     take(saved);
+    live = joined();
     timeline.show(board, video.fps);
     showAll();
+    close = api.watch(id, film.events, (line) => id === video?.id && heard(line));
     await Promise.all([replan(), player.load(id)]);
-    close = api.watch(id, (line) => id === video?.id && heard(line));
     relist();
   } catch (error) { tell(error); }
 }
@@ -153,6 +170,13 @@ async function make(draft = false) {
 // When the present run began, by this page's clock; the server knows if the page came late.
 const began = () => performance.now() - 1000 * (video.running_seconds ?? 0);
 
+// A run that was under way when the page came: what has happened of it is known without its events.
+function joined() {
+  const { done, all, ran } = video.steps;
+  if (video.status !== "in_progress" || !all) return null;
+  return { began: began(), decoded: video.film?.frames ?? 0, done, ran, steps: all, frames: video.frames };
+}
+
 function heard(line) {
   const kind = line.event;
   if (kind === "planned") {
@@ -165,7 +189,7 @@ function heard(line) {
     mark(line.step, "done");
   } else if (kind === "decoded" && live) { live.decoded = line.frames[1]; wakePlayer(); }
   else if (kind === "shown" && plan) {
-    if (line.frame < plan.frames) { timeline.pictures.set(line.frame, api.pictureUrl(video.id, line.picture)); stripSoon(); hintPicture(line.picture); }
+    if (line.frame < plan.frames) { timeline.picture(line.frame, api.pictureUrl(video.id, line.picture)); stripSoon(); hintPicture(line.picture); }
   } else if (["queued", "in_progress", "paused", "cancelled", "failed", "completed"].includes(kind)) {
     if (live && kind !== "in_progress") live = null;
     standing(kind);
@@ -176,7 +200,7 @@ function heard(line) {
 // Steps have the numbers of what is being made: a stretch that is made again is not on the plan.
 function mark(step, state) { if (live.steps === plan?.steps.length) steps.mark(step, state); }
 
-// Events of earlier runs come first, all at once; only where they end does the page act.
+// Several may come at once; only the last of them counts.
 const standing = later(async (kind) => {
   await refresh();
   steps.finished();
@@ -238,6 +262,7 @@ function showState() {
 function progress() {
   const making = video?.status === "in_progress";
   $("progress").hidden = !making;
+  $("forecast").setAttribute("aria-live", making ? "off" : "polite"); // figures that run are not read out
   if (!making || !live) return forecast();
   $("progress").value = live.steps ? (100 * live.done) / live.steps : 0;
   const spent = (performance.now() - live.began) / 1000, left = live.steps - live.done;
@@ -250,7 +275,8 @@ function forecast() {
   if (!plan || video?.status === "in_progress") return;
   const cost = plan.expected_seconds === null ? "" : `, about ${length(plan.expected_seconds)}`;
   const kept = plan.cached ? `, ${plan.cached} are finished` : "";
-  $("forecast").textContent = plan.to_run ? `${plan.to_run} of ${plan.steps.length} steps would run${kept}${cost}` : `All ${plan.steps.length} steps are finished`;
+  const held = plan.expected_memory === null ? "" : `, ${Math.round(plan.expected_memory / 2 ** 20)} MiB of memory`;
+  $("forecast").textContent = plan.to_run ? `${plan.to_run} of ${plan.steps.length} steps would run${kept}${cost}${held}` : `All ${plan.steps.length} steps are finished`;
 }
 
 function showShotPanel() {
@@ -297,12 +323,7 @@ function showFilmPanel() {
 }
 
 async function copyFilm() {
-  try {
-    const made = await api.create({ storyboard: { ...board.data, shot: board.shots.map((shot) => ({ ...shot, images: [], videos: [] })) }, title: `${video.title || "Film"}, a copy`, model: video.model, scheme: video.scheme, repair: video.repair, settings: video.settings, start: false });
-    for (const { name } of await api.media(video.id)) await api.upload(made.id, name, await (await fetch(`/v1/videos/${video.id}/media/${name}`)).blob());
-    await api.save(made.id, board.data);
-    await open(made.id);
-  } catch (error) { tell(error); }
+  try { await open(await copied(video, board.data)); } catch (error) { tell(error); }
 }
 
 async function deleteFilm() {
@@ -316,17 +337,30 @@ async function deleteFilm() {
   } catch (error) { tell(error); }
 }
 
+// One question at a time, however fast somebody clicks: the last one is answered.
+let asking = false, asked = null;
 async function explain(frame) {
+  asked = frame;
+  if (asking) return;
+  asking = true;
   try {
-    const told = await api.frame(video.id, frame);
-    timeline.choose(told.shot - 1);
-    showShotPanel();
-    openTab("frame");
-    steps.hover(plan.steps[told.step] ?? null);
-    const finished = video.status === "completed" && !video.edited && !video.draft;
-    const on = { go: (number) => { seek(number / plan.fps); explain(number); }, pinFrame: () => pinFrame(frame), redo: finished && !told.given ? redo : null, takes: finished && video.takes ? compareTakes : null };
-    showFrame({ ...told, film: video.frames / video.fps }, on, shownFrame() === frame ? $("video") : null);
-  } catch (error) { tell(error); }
+    while (asked !== null) {
+      const id = video.id, wanted = asked;
+      asked = null;
+      const told = await api.frame(id, wanted);
+      if (asked === null && id === video?.id) showExplained(wanted, told);
+    }
+  } catch (error) { tell(error); } finally { asking = false; }
+}
+
+function showExplained(frame, told) {
+  timeline.choose(told.shot - 1);
+  showShotPanel();
+  openTab("frame");
+  steps.hover(plan?.steps.find((step) => step.step === told.step) ?? null);
+  const finished = video.status === "completed" && !video.edited && !video.draft;
+  const on = { go: (number) => { seek(number / video.fps); explain(number); }, pinFrame: () => pinFrame(frame), replace: (file) => replaceFrame(frame, file), redo: finished && !told.given ? redo : null, takes: finished && video.takes ? compareTakes : null };
+  showFrame({ ...told, film: video.frames / video.fps }, on, shownFrame() === frame ? $("video") : null);
 }
 
 // The picture that is seen, pinned where it is seen: what is around it is made to fit.
@@ -336,8 +370,13 @@ async function pinFrame(frame) {
   const canvas = h("canvas", { width: shown.videoWidth, height: shown.videoHeight });
   canvas.getContext("2d").drawImage(shown, 0, 0);
   const blob = await new Promise((done) => canvas.toBlob(done, "image/png"));
-  const seconds = frame / plan.fps, n = board.shotAt(seconds);
-  await pinFile(n, new File([blob], `frame-${frame}.png`), Math.round((seconds - board.starts[n]) * 1000) / 1000);
+  await replaceFrame(frame, new File([blob], `frame-${frame}.png`));
+}
+
+// A picture where a frame was.
+async function replaceFrame(frame, file) {
+  const seconds = frame / video.fps, n = board.shotAt(seconds);
+  await pinFile(n, file, Math.round((seconds - board.starts[n]) * 1000) / 1000);
   timeline.on.choose(n);
 }
 
@@ -347,7 +386,7 @@ const shownFrame = () => Math.min(Math.floor($("video").currentTime * video.fps 
 
 function seek(seconds) {
   const shown = $("video");
-  const end = shown.seekable.length ? shown.seekable.end(0) : 0;
+  const end = shown.seekable.length ? shown.seekable.end(0) : player.grows ? 0 : Infinity; // one that is being loaded will begin there
   timeline.wanted = seconds;
   // the middle of a frame, for its border belongs to neither
   const at = (Math.floor(seconds * video.fps + 1e-3) + 0.5) / video.fps;
@@ -413,12 +452,18 @@ $("new-dialog").onclose = async () => {
 };
 
 $("open-toml").onclick = () => $("toml-file").click();
-$("toml-file").onchange = async (event) => {
-  const file = event.target.files[0];
+$("toml-file").onchange = (event) => {
+  const files = [...event.target.files];
   event.target.value = "";
-  if (!file) return;
-  try { await open((await api.create({ storyboard: await file.text(), title: file.name.replace(/\.toml$/i, ""), start: false })).id); } catch (error) { tell(error); }
+  if (files.length) openStoryboard(files);
 };
+async function openStoryboard(files) {
+  try {
+    const { id, missing } = await openFiles(files);
+    await open(id);
+    if (missing.length) tell(new Error(`Opened without ${missing.join(", ")}: to keep what a storyboard pins, choose or drop those files together with it.`));
+  } catch (error) { tell(error); }
+}
 $("save-toml").onclick = async (event) => {
   event.preventDefault();
   try {
@@ -440,7 +485,8 @@ $("explain").onclick = () => video && explain(shownFrame());
 $("add-shot").onclick = () => board && edited(() => { timeline.chosen = board.add(timeline.chosen); });
 $("split-shot").onclick = split;
 $("undo").onclick = () => board?.past.length && edited(undo);
-$("zoom").oninput = (event) => { timeline.zoom = 2 ** Number(event.target.value); timeline.draw(); };
+const redrawn = often(() => timeline.draw(), 30);
+$("zoom").oninput = (event) => { timeline.zoom = 2 ** Number(event.target.value); redrawn(); };
 $("compare").onchange = async (event) => {
   $("other").hidden = !event.target.value;
   await other.load(event.target.value || null);
@@ -470,7 +516,12 @@ addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 addEventListener("dragover", (event) => event.preventDefault());
-addEventListener("drop", (event) => event.preventDefault());
+addEventListener("drop", (event) => {
+  event.preventDefault();
+  const files = [...(event.dataTransfer?.files ?? [])];
+  if (files.some(isStoryboard)) openStoryboard(files);
+  else if (files.length && !event.target.closest("#shots li")) tell(new Error("Pictures and videos are pinned where they fall on a shot: drop them on one of its blocks."));
+});
 addEventListener("hashchange", () => { const id = location.hash.slice(1); if (id && id !== video?.id) open(id); });
 
 begin();

@@ -57,7 +57,7 @@ function pinRow(n, kind, place, pin, shot, on) {
     h("button", { type: "button", "aria-label": `Unpin ${pin.name}`, onclick: () => on.unpin(n, kind, place) }, "×"));
 }
 
-// on: { go(frame), pinFrame(), redo(seconds, takes), takes() }; redo and takes are missing where there is nothing to redo, or no take
+// on: { go(frame), pinFrame(), replace(file), redo(seconds, takes), takes() }; redo and takes are missing where there is nothing to redo, or no take
 // shown: a video that stands at the frame, if there is one.
 export function showFrame(told, on, shown) {
   const made = told.made, rows = [];
@@ -80,6 +80,7 @@ export function showFrame(told, on, shown) {
     ...still(shown),
     h("dl", {}, ...rows),
     h("div", { class: "row" }, h("button", { type: "button", onclick: on.pinFrame }, "Pin this picture here")),
+    h("label", {}, "Replace it by a picture of yours ", h("input", { id: "replace", type: "file", accept: "image/*", onchange: (event) => { for (const file of event.target.files) on.replace(file); } })),
     ...(on.redo ? [redoing(told, on)] : []),
     ...(on.takes ? [h("div", { class: "row" }, h("button", { type: "button", id: "show-takes", onclick: on.takes }, "Compare the takes"))] : []));
 }
@@ -134,15 +135,23 @@ export function showFilm(video, board, session, on) {
   const number = (name, value, placeholder, extra = {}) => h("input", { type: "number", value: value ?? "", placeholder, ...extra,
     onchange: (event) => on.whole({ [name]: event.target.value === "" ? null : Number(event.target.value) }) });
   const size = h("input", { value: board.data.size ?? "", placeholder: video.size, pattern: "[0-9]+x[0-9]+", onchange: (event) => on.whole({ size: event.target.value || null }) });
-  const schemes = [["", "the model's own"], ...session.schemes.map((name) => [name, name])];
-  if (video.scheme && !session.schemes.includes(video.scheme)) schemes.push([video.scheme, video.scheme]);
+  const [scheme, ...turned] = video.scheme.split(":"), schemes = [["", "the model's own"], ...session.schemes.map((name) => [name, name])];
+  const parameters = h("input", { id: "parameters", value: turned.join(":"), disabled: !scheme, placeholder: scheme ? "window=20,step=10" : "", onchange: (event) => on.choose({ scheme: event.target.value.trim() ? `${scheme}:${event.target.value.trim()}` : scheme }) });
+  const knobs = h("input", { id: "knobs", value: Object.entries(video.settings).map(([name, value]) => `${name}=${value}`).join(" "), placeholder: "steps=12", onchange: (event) => on.choose({ settings: settingsOf(event.target.value) }) });
   $("panel-film").replaceChildren(
     h("h2", {}, "Film ", h("small", {}, `${video.frames} frames`)),
     h("label", {}, "Model ", select("model", session.models.map((name) => [name, name]), video.model)),
-    h("label", {}, "Scheme ", select("scheme", schemes, video.scheme)),
+    h("label", {}, "Scheme ", select("scheme", schemes, scheme)),
+    h("div", { class: "row" }, h("label", {}, "Its parameters ", parameters), h("label", {}, "The model's knobs ", knobs)),
     h("div", { class: "row" }, h("label", {}, "Seed ", number("seed", board.data.seed, "0", { min: 0, step: 1 })),
       h("label", {}, "Frames a second ", number("fps", board.data.fps, String(video.fps), { min: 0.1, step: "any" })),
       h("label", {}, "Size ", size)),
     h("label", {}, "Steps that look wrong ", select("repair", [["off", "are not looked for"], ["report", "are told"], ["repair", "are rolled again"]], video.repair)),
     h("div", { class: "row" }, h("button", { type: "button", onclick: on.copy }, "Copy the film"), h("button", { type: "button", class: "danger", onclick: on.remove }, "Delete the film")));
+}
+
+// "steps=12 fast=true" as { steps: 12, fast: true }; what is no number goes as it is, and the server says what is wrong with it.
+function settingsOf(text) {
+  const plain = (word) => (word === "true" ? true : word === "false" ? false : word !== "" && Number.isFinite(Number(word)) ? Number(word) : word);
+  return Object.fromEntries(text.split(/[\s,]+/).filter(Boolean).map((part) => [part.split("=")[0], plain(part.slice(part.indexOf("=") + 1))]));
 }

@@ -3,6 +3,7 @@
 import { $, h } from "./dom.js";
 
 const ROW = 13, GAP = 4, BELOW = 12, MOST_ROWS = 8;
+const PAGE = 100; // rows of the table at a time
 
 export class PlanView {
   // on: { pick(step) }
@@ -17,7 +18,7 @@ export class PlanView {
     this.canvas.addEventListener("pointermove", (event) => this.hover(this.at(event)));
     this.canvas.addEventListener("pointerleave", () => this.hover(null));
     $("lanes").addEventListener("scroll", () => this.soon());
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.soon());
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { this.colours = null; this.soon(); });
     $("steps").addEventListener("toggle", () => this.table());
   }
 
@@ -26,8 +27,9 @@ export class PlanView {
     this.steps = plan.steps;
     this.state.clear();
     const tree = plan.waves <= MOST_ROWS;
-    this.rows = tree ? Math.max(1, plan.waves) : 2;
-    this.row = (step) => (tree ? step.wave : step.step % 2);
+    const again = plan.steps.some((step) => step.take); // stretches that were made again lie beneath
+    this.rows = tree ? Math.max(1, plan.waves) : again ? 3 : 2;
+    this.row = (step) => (tree ? step.wave : step.take ? 2 : step.step % 2);
     this.canvas.setAttribute("aria-label", `Plan: ${plan.steps.length} steps in ${plan.waves} waves, ${plan.cached} finished, ${plan.to_run} to run`);
     this.table();
     this.soon();
@@ -53,8 +55,7 @@ export class PlanView {
       canvas.style.width = `${wide}px`;
       canvas.style.height = `${high}px`;
     }
-    const pen = canvas.getContext("2d"), style = getComputedStyle(canvas);
-    const colour = Object.fromEntries(["done", "todo", "now", "bad", "line", "seen"].map((name) => [name, style.getPropertyValue(`--plan-${name}`)]));
+    const pen = canvas.getContext("2d"), colour = (this.colours ??= coloursOf(canvas));
     pen.setTransform(scale, 0, 0, scale, 0, 0);
     pen.clearRect(0, 0, wide, high);
     const left = this.timeline.left, each = this.timeline.width / this.plan.frames;
@@ -100,13 +101,27 @@ export class PlanView {
     this.soon();
   }
 
-  // The same for whoever does not see it; long plans from their beginning.
+  // The same for whoever does not see it; of long plans a page of rows, and more when asked for.
   table() {
     if (!$("steps").open || !this.plan) return;
-    const span = (frames) => frames.map(([a, b]) => `${a}–${b - 1}`).join(", ") || "nothing";
-    const rows = this.steps.slice(0, 300).map((step) => h("tr", {}, ...[step.step, step.wave, step.role, span(step.frames), span(step.observed), step.why].map((text) => h("td", {}, String(text)))));
+    const place = $("steps").lastElementChild, body = h("tbody");
     const head = h("tr", {}, ...["step", "wave", "role", "writes frames", "observes frames", "why"].map((text) => h("th", { scope: "col" }, text)));
-    const rest = this.steps.length > 300 ? h("p", { class: "quiet" }, `and ${this.steps.length - 300} more`) : null;
-    $("steps").lastElementChild.replaceChildren(h("table", {}, h("thead", {}, head), h("tbody", {}, ...rows)), ...(rest ? [rest] : []));
+    const more = h("button", { type: "button", onclick: () => this.rowsOf(body, more) });
+    place.replaceChildren(h("table", {}, h("thead", {}, head), body), more);
+    this.rowsOf(body, more);
   }
+
+  rowsOf(body, more) {
+    const span = (frames) => frames.map(([a, b]) => `${a}–${b - 1}`).join(", ") || "nothing";
+    const first = body.children.length;
+    body.append(...this.steps.slice(first, first + PAGE).map((step) => h("tr", {}, ...[step.step, step.wave, step.role, span(step.frames), span(step.observed), step.why].map((text) => h("td", {}, String(text))))));
+    const left = this.steps.length - body.children.length;
+    more.hidden = !left;
+    more.textContent = `Show ${Math.min(left, PAGE)} more of ${left}`;
+  }
+}
+
+function coloursOf(canvas) {
+  const style = getComputedStyle(canvas);
+  return Object.fromEntries(["done", "todo", "now", "bad", "line", "seen"].map((name) => [name, style.getPropertyValue(`--plan-${name}`)]));
 }

@@ -12,13 +12,13 @@ export class Player {
 
   // Shows a film from its beginning, or from where the viewer stands.
   async load(id, keep = false) {
-    const time = keep ? this.video.currentTime : 0;
-    const playing = keep && !this.video.paused;
     const run = ++this.run;
     this.id = id;
     this.grows = false;
     const state = id ? await api.state(id).catch(() => "") : "";
     if (run !== this.run) return;
+    const time = keep ? this.video.currentTime : 0; // the viewer may have moved while we asked
+    const playing = keep && !this.video.paused;
     this.video.hidden = !state;
     if (!state) { this.video.removeAttribute("src"); this.video.load(); return; }
     if (state === "whole") {

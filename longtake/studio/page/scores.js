@@ -45,7 +45,7 @@ export class ScoresView {
       const colour = COLOURS[n % COLOURS.length];
       pen.strokeStyle = pen.fillStyle = colour;
       pen.beginPath();
-      for (const [at, share] of points) pen.lineTo((at / this.plan.frames) * wide, y(share));
+      for (const [at, share] of worstOf(points, this.plan.frames, wide)) pen.lineTo((at / this.plan.frames) * wide, y(share));
       pen.stroke();
       if (points.length < 200) for (const [at, share] of points) pen.fillRect((at / this.plan.frames) * wide - 1.5, y(share) - 1.5, 3, 3);
       const [at, worst] = points.reduce((most, point) => (point[1] > most[1] ? point : most));
@@ -55,4 +55,15 @@ export class ScoresView {
     }
     $("scores-legend").replaceChildren(...told);
   }
+}
+
+// Of a long film's points the worst in every pixel: more cannot be seen.
+function worstOf(points, frames, wide) {
+  if (points.length <= wide) return points;
+  const found = new Map();
+  for (const point of points) {
+    const place = Math.floor((point[0] / frames) * wide);
+    if (!(found.get(place)?.[1] >= point[1])) found.set(place, point);
+  }
+  return found.values();
 }

@@ -2,6 +2,7 @@
 
 import { $, h, clock } from "./dom.js";
 import { readPin } from "./board.js";
+import { isStoryboard } from "./files.js";
 import * as api from "./api.js";
 
 const EDGE = 10; // pixels at a block's end that stretch it
@@ -15,6 +16,7 @@ export class Timeline {
     this.chosen = 0;
     this.approved = new Set(); // numbers of shots
     this.pictures = new Map(); // film frame -> address of a picture
+    this.sorted = null; // the same in the film's order, while no other comes
     this.seconds = 1;
     $("ruler").addEventListener("pointerdown", (event) => this.scrub(event));
     $("ruler").addEventListener("keydown", (event) => this.rulerKey(event));
@@ -105,7 +107,8 @@ export class Timeline {
     const at = this.time(event.clientX) - start;
     const share = at / shot.seconds;
     const place = share < 0.15 ? 0 : share > 0.85 ? "end" : Math.round(at * 10) / 10;
-    for (const file of event.dataTransfer.files) this.on.drop(n, file, place);
+    const files = [...event.dataTransfer.files];
+    if (!files.some(isStoryboard)) for (const file of files) this.on.drop(n, file, place);
   }
 
   // Drags a block to another place, or its end to another length.
@@ -184,7 +187,7 @@ export class Timeline {
     if (!this.board) return;
     const each = (this.seconds * this.fps) / this.width; // frames a pixel
     const near = Math.max(CELL * each, (this.seconds * this.fps) / 12);
-    const known = [...this.pictures].sort((a, b) => a[0] - b[0]);
+    const known = (this.sorted ??= [...this.pictures].sort((a, b) => a[0] - b[0]));
     const first = Math.floor(this.left / CELL), count = Math.ceil(this.view / CELL) + 1;
     const old = $("strip").children;
     for (let n = 0, at = 0; n < count; n++) {
@@ -199,10 +202,13 @@ export class Timeline {
     $("strip").style.translate = `${first * CELL}px`;
   }
 
+  picture(frame, address) { this.pictures.set(frame, address); this.sorted = null; }
+  forget() { this.pictures.clear(); this.sorted = null; }
+
   // Where a plan's pictures stand on the film.
   picturesOf(id, plan) {
-    this.pictures.clear();
-    for (const step of plan.steps) if (step.picture) this.pictures.set(middle(step), api.pictureUrl(id, step.picture));
+    this.forget();
+    for (const step of plan.steps) if (step.picture) this.picture(middle(step), api.pictureUrl(id, step.picture));
     this.strip();
   }
 }
