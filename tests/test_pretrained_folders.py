@@ -135,6 +135,30 @@ def _shard(folder: Path) -> None:
     place.write_text(json.dumps(index))
 
 
+def _headless(folder: Path) -> None:
+    (folder / WEIGHTS).write_bytes((60000).to_bytes(8, "little") + b"[" * 60000)
+
+
+def _mute(folder: Path) -> None:
+    """Its encoder of texts lacks most of its weights, which transformers would fill with chance."""
+    weights = folder / "text_encoder/model.safetensors"
+    save_file(dict(list(load_file(weights).items())[:2]), weights)
+
+
+def _absent(folder: Path) -> None:
+    index = json.loads((folder / "model_index.json").read_text())
+    del index["transformer"]
+    (folder / "model_index.json").write_text(json.dumps(index))
+
+
+def _configured(part: str, **changes: Any) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        place = folder / part
+        place.write_text(json.dumps({**json.loads(place.read_text()), **changes}))
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
@@ -149,6 +173,12 @@ def _shard(folder: Path) -> None:
         (_own_code, "would run code"),
         (_nonsense, "cannot read it"),
         (_shard, "shard"),
+        (_headless, "cannot be read"),
+        (_mute, "lack 'encoder"),
+        (_absent, "component 'transformer' is missing"),
+        (_configured("transformer/config.json", num_layers=1), "no place for"),
+        (_configured("transformer/config.json", patch_size=[1, 0, 0]), "patch size of 0"),
+        (_configured("scheduler/scheduler_config.json", prediction_type="no"), "cannot be called"),
     ],
 )
 def test_a_folder_that_is_wrong_is_one_line(
@@ -171,6 +201,8 @@ def test_a_folder_that_is_wrong_is_one_line(
         (("--noise", "loud"), "unknown noise"),
         (("--set", "length=long"), "unknown length"),
         (("--set", "dtype=int8"), "unknown dtype"),
+        (("--set", "call=latents=1"), "longtake says itself"),
+        (("--set", "call=much"), "NAME=VALUE"),
     ],
 )
 def test_a_knob_turned_wrong_is_one_line(folder: Path, words: tuple[str, str], said: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -36,6 +37,11 @@ NOISES = ("own", "diffusers")
 LENGTHS = ("replace", "none", "windows", "freenoise", "fifo", "reuse")
 WINDOWED = ("windows", "freenoise")  # the film is one call
 CONTINUED = {"replace": "past", "fifo": "past", "reuse": "first"}  # what a call observes
+OURS = (  # arguments of a pipeline's call that films are made of
+    *("prompt", "negative_prompt", "height", "width", "num_frames", "num_inference_steps"),
+    *("num_videos_per_prompt", "generator", "latents", "image", "last_image", "video", "mask"),
+    *("conditions", "output_type", "return_dict", "callback_on_step_end"),
+)
 LONGEST = 4096  # latent frames of a film that is denoised as a whole
 
 
@@ -66,8 +72,27 @@ class Knobs:
     observed_noise: float = 0.0
     anchor: float = 0.0
     history: float = 1.0
+    call: str = ""
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Of the pipeline's call, as `call` says them: NAME=VALUE; ..., values as JSON has them, or else texts."""
+        found = {}
+        for part in filter(None, map(str.strip, self.call.split(";"))):
+            name, sign, value = (text.strip() for text in part.partition("="))
+            if not (sign and name.isidentifier()):
+                raise InputError(f"'{part}' is no argument", "--set call", "NAME=VALUE; NAME=VALUE")
+            if name in OURS:
+                what = f"'{name}' is what longtake says itself"
+                raise InputError(what, "--set call", "an option or a knob of its own")
+            try:
+                found[name] = json.loads(value)
+            except ValueError:
+                found[name] = value
+        return found
 
     def __post_init__(self) -> None:
+        _ = self.arguments
         for name, known in (("noise", NOISES), ("length", LENGTHS)):
             value = getattr(self, name)
             if value not in known:
@@ -97,6 +122,7 @@ def pretrained(
     observed_noise: float = 0.0,
     anchor: float = 0.0,
     history: float = 1.0,
+    call: str = "",
     dtype: str = "float32",
     device: str = "cpu",
     offload: str = "none",
@@ -112,10 +138,11 @@ def pretrained(
     step), windows (the film as a whole, denoised in overlapping windows), freenoise (so, and windows share
     their noise), fifo (frame after frame out of a queue of rising noise), reuse (a clip's noise and denoising are
     made of the last one's), or none. observed_noise, anchor, history: against drift, see `longtake.models.wrappers.NoiseAugmented`,
-    `longtake.models.drift.Anchored` and `longtake.models.pretrained.history`. dtype, offload, lora, attention, cache: see `Running`. download: of a hub id that is not on this machine: no, ask or yes.
+    `longtake.models.drift.Anchored` and `longtake.models.pretrained.history`. call: further arguments of the pipeline's
+    call, NAME=VALUE; NAME=VALUE. dtype, offload, lora, attention, cache: see `Running`. download: of a hub id that is not on this machine: no, ask or yes.
     """
     told = (scheme, noise, clip, steps, guidance, negative, length, observed_noise, anchor, history)
-    knobs = Knobs(*told)
+    knobs = Knobs(*told, call)
     running = Running(dtype, device, offload, lora, attention, cache)
     if length in (*WINDOWED, "fifo") and cache != "none":
         what = f"cache={cache} takes what a window computed for the next one's"
@@ -132,6 +159,8 @@ def pretrained(
     found = read_folder(Path(folder))
     configs = {name: found.config(name) for name in found.components}
     family = refined(found.kind, configs)
+    net = "transformer_2" if "transformer_2" in found.components else family.net
+    found.require((net, "vae", "scheduler"))
     vae = found.components.get("vae", ("", ""))[1]
     _ = found.tensors  # cut and pickled weights are told before anything is planned
 
@@ -185,6 +214,9 @@ def _system(
         family = dataclasses.replace(family, chunk=window)
         past = math.ceil(family.history / window)
         chunk, window = (window, 1 + past) if chunked else (1, 1 + past * window)
+    if 0 < knobs.steps < family.least:
+        said = f"{what.name} samples in {family.least} steps or more, not {knobs.steps}"
+        raise InputError(said, "--set steps", f"steps={family.least}")
     alone, length = family.observes == "none", knobs.length
     _check_length(what, length)
     windowed, queued = length in WINDOWED, length == "fifo"
@@ -235,7 +267,7 @@ def _system(
             clip if windowed or queued else 0,
             length == "freenoise",
             knobs.history,
-            extra or {},
+            {**knobs.arguments, **(extra or {})},
         )
         kinds = {"history": ChunkModel, "sections": SectionModel}
         kinds |= {"fifo": QueueModel, "reuse": ReusingModel}
@@ -319,7 +351,10 @@ def _scheme(text: str, spec: ClipSpec, family: Family, context: int) -> Scheme:
 def _patch(config: Mapping[str, Any]) -> int:
     """Latent pixels beside one another in a token."""
     size = config.get("patch_size", 1)
-    return int(size[-1] if isinstance(size, (list, tuple)) else size)
+    size = size[-1] if isinstance(size, (list, tuple)) and size else size
+    if not isinstance(size, int) or size < 1:
+        raise InputError(f"a patch size of {size}", "the network's configuration", "1 or more")
+    return size
 
 
 def _canvas(multiple: int, size: tuple[int, int]) -> tuple[int, int]:

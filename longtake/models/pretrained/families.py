@@ -45,6 +45,7 @@ class Family:
     history: int = 0  # latent frames before a chunk that it observes
     windows: bool = False  # its network takes a part of a clip as it takes a clip
     levels: str = ""
+    least: int = 1  # sampling steps
     pictures: bool = False  # frames are apart: no autoencoder in time
 
 
@@ -110,7 +111,7 @@ FAMILIES: Mapping[str, Family] = {
         _HUNYUAN, observes="first", shows="image", begins=False, sibling=_COG_MORE
     ),
     "MochiPipeline": Family(
-        "none", 163, (848, 480), 30.0, text="text_embed_dim", sibling=_COG_MORE
+        "none", 163, (848, 480), 30.0, text="text_embed_dim", sibling=_COG_MORE, least=2
     ),
     "StableVideoDiffusionPipeline": Family(
         "first",

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from longtake.clip import Clip, ClipRequest, ClipSpec
-from longtake.errors import FitError
+from longtake.errors import FitError, InputError, LongtakeError, nearest
 from longtake.models.noise import Shuffled
 from longtake.models.pretrained.families import Family
 from longtake.models.pretrained.history import empty_past, guided_by_past, noisy_prefix
@@ -80,6 +80,10 @@ class PipelineModel:
         self.stride, self.down = latents.stride, latents.down
         self._encoded: dict[str, Tensor] = {}
         self._takes = inspect.signature(pipe.__call__).parameters
+        for name in asking.extra:
+            if name not in self._takes:
+                what = f"{type(pipe).__name__} has no argument '{name}'"
+                raise InputError(what, "--set call", nearest(name, self._takes))
         pipe.set_progress_bar_config(disable=True)
         _keep_prompts(pipe)
         if family.shows == "ends":
@@ -147,7 +151,14 @@ class PipelineModel:
             **told,
             **self.asking.extra,
         }
-        return self.pipe(**arguments).frames
+        try:
+            return self.pipe(**arguments).frames
+        except LongtakeError:
+            raise
+        except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError) as error:
+            text = " ".join(str(error).split()) or type(error).__name__
+            what = f"{type(self.pipe).__name__} cannot be called so: {text}"
+            raise InputError(what, "sample", "other knobs, or a folder as published") from error
 
     def _place(self, request: ClipRequest) -> Placed:
         """Observed frames and targets in order of time, and as many after them as fill the clip."""
