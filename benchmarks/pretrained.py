@@ -1,22 +1,26 @@
-"""Films of diffusers' own long pipelines beside the same ones made here, with the same tiny random weights.
+"""Films of diffusers' own pipelines beside the same ones made here, with the same tiny random weights.
 
-    python benchmarks/pretrained.py --frames 33,129,257 --record
+    python benchmarks/pretrained.py --frames 33,129,513,1025 --record
+    python benchmarks/pretrained.py --pipeline wan --frames 33 --rounds 5 --record
+    python benchmarks/pretrained.py --page      # the tables of docs/pretrained.md, from what is recorded
 
-Every film is made in a process of its own, theirs and ours in turn, with as many calls of the network.
-What is compared: seconds, memory beyond what the loaded pipeline takes, and seconds until the first
-frames can be played. Random weights say nothing of how films look. `--record` puts the figures into
-benchmarks/pretrained.json.
+Every film is made in a process of its own, theirs and ours in turn, with as many calls of the network. What is
+compared: processor seconds and seconds, both of a warm process; memory beyond what the loaded pipeline and one clip
+took; seconds until a second of film can be played. Random weights say nothing of how films look. `--record`
+puts lines into benchmarks/pretrained.json in the place of those of the same film and side.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -25,61 +29,141 @@ import click
 
 ROOT = Path(__file__).parent.parent
 RECORD = Path(__file__).with_name("pretrained.json")
-SIZE, STEPS, PROMPT = (96, 64), 2, "a calm sea at dawn"
-CLIP, OVERLAP = 33, 9  # frames that SkyReels' windows have, and share
-NAMES = {"skyreels-forcing": "SkyReelsV2DiffusionForcingPipeline", "helios": "HeliosPipeline"}
+PAGE = ROOT / "docs" / "pretrained.md"
+MARKS = ("<!-- measured -->", "<!-- end of measured -->")
+SIZE, FPS, STEPS, PROMPT = (192, 128), 24, 2, "a calm sea at dawn"
 SIDES = ("diffusers", "longtake")
 
 Line = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Peer:
+    """A pipeline of diffusers'. parts: the tiny pipeline with its modules, as tests name it; clip, overlap:
+    frames of a window, and that two of them share; scheme: what makes as many calls here.
+    pictured: begins with a picture. told: further arguments of its call for so many frames.
+    """
+
+    pipeline: str
+    parts: str
+    clip: int = 33
+    scheme: str = ""
+    noise: str = "own"
+    pictured: bool = False
+    told: Callable[[int], dict[str, Any]] = lambda frames: {}
+
+
+PEERS = {
+    "wan": Peer("WanPipeline", "wan-text", noise="diffusers"),
+    "skyreels": Peer(
+        "SkyReelsV2DiffusionForcingPipeline",
+        "skyreels-forcing",
+        scheme="autoregressive:step=6",
+        told=lambda frames: {"base_num_frames": 33, "overlap_history": 9 if frames > 33 else None},
+    ),
+    "helios": Peer("HeliosPipeline", "helios"),
+    "framepack": Peer(
+        "HunyuanVideoFramepackPipeline",
+        "framepack",
+        pictured=True,
+        told=lambda frames: {"sampling_type": "vanilla", "latent_window_size": 9},
+    ),
+    # it leaves out the last of its steps
+    "ltx-long": Peer(
+        "LTXI2VLongMultiPromptPipeline",
+        "ltx-condition",
+        clip=73,
+        scheme="autoregressive:step=7",
+        told=lambda frames: {
+            "temporal_tile_size": 80,
+            "temporal_overlap": 24,
+            "num_inference_steps": STEPS + 1,
+            "skip_steps_sigma_threshold": None,
+            "decode_horizontal_tiles": 1,
+            "decode_vertical_tiles": 1,
+        },
+    ),
+}
 
 
 def made(name: str) -> tuple[Any, list[int]]:
     """A tiny pipeline, and a list that grows with every call of its network."""
     sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
     import pipeline_parts
+    import torch
 
-    pipe, calls = pipeline_parts.made(name), list[int]()
+    if name == "ltx-long":  # as coarse as the published autoencoder
+        torch.manual_seed(0)
+        scaled = (True, True, True, False)
+        pipe = pipeline_parts.ltx_condition()
+        pipe.vae = pipeline_parts.ltx_vae(
+            patch_size=4, spatio_temporal_scaling=scaled, decoder_spatio_temporal_scaling=scaled
+        )
+        pipe = type(pipe)(**pipe.components)
+    else:
+        pipe = pipeline_parts.made(PEERS[name].parts)
+    calls = list[int]()
     pipe.set_progress_bar_config(disable=True)
     pipe.transformer.register_forward_hook(lambda *given: calls.append(1))
     return pipe, calls
 
 
+def picture() -> Any:
+    """That films begin with."""
+    import numpy as np
+    from PIL import Image
+
+    pixels = np.random.default_rng(0).integers(0, 255, (SIZE[1], SIZE[0], 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
 def theirs(name: str, pipe: Any, frames: int, out: Path) -> float:
     """The pipeline's own film, written when it is whole; seconds until something can be played."""
+    import diffusers
     import torch
 
     from longtake.video import VideoWriter
 
-    began, more = time.perf_counter(), {}
-    if name == "skyreels-forcing":
-        more = {"base_num_frames": CLIP, "overlap_history": OVERLAP if frames > CLIP else None}
+    peer, began = PEERS[name], time.perf_counter()
+    pipe = getattr(diffusers, peer.pipeline)(**pipe.components)
+    pipe.set_progress_bar_config(disable=True)
+    pictured = {"image": picture()} if peer.pictured else {}
     film = pipe(
-        prompt=PROMPT,
-        num_frames=frames,
-        width=SIZE[0],
-        height=SIZE[1],
-        num_inference_steps=STEPS,
-        generator=torch.Generator().manual_seed(1),
-        output_type="pt",
-        **more,
-    ).frames[0]
-    with VideoWriter(out, size=SIZE, fps=Fraction(24)) as writer:
+        **pictured,
+        **{
+            "prompt": PROMPT,
+            "num_frames": frames,
+            "width": SIZE[0],
+            "height": SIZE[1],
+            "num_inference_steps": STEPS,
+            "generator": torch.Generator().manual_seed(1),
+            "output_type": "pt",
+            **peer.told(frames),
+        },
+    ).frames
+    film = (film[0] if film.ndim == 5 and film.shape[2] == 3 else film[0].transpose(0, 1)).float()
+    if name == "ltx-long":  # as the autoencoder has it, not yet as a picture
+        film = film.mul(0.5).add(0.5).clamp(0, 1)
+    with VideoWriter(out, size=SIZE, fps=Fraction(FPS)) as writer:
         writer.write(film.mul(255).round().to(torch.uint8))
     return time.perf_counter() - began
 
 
 def ours(name: str, pipe: Any, frames: int, out: Path) -> float:
-    """The same film made here; seconds until its first frames are written."""
+    """The same film made here; seconds until its first second is written."""
     from longtake import api
     from longtake.recipes.pretrained import Knobs, wrapped
 
-    began, first = time.perf_counter(), 0.0
-    window, past = (CLIP - 1) // 4 + 1, (OVERLAP - 1) // 4 + 1
-    scheme = f"autoregressive:step={window - past}" if name == "skyreels-forcing" else ""
-    system = wrapped(pipe, Knobs(scheme=scheme, clip=CLIP, steps=STEPS), mark="benchmark")
-    options: Any = {"model": system, "frames": frames, "size": SIZE, "fps": 24}
-    for event in api.stream(PROMPT, out=out, **options):
-        if event.line()["event"] == "decoded" and not first:
+    peer, began, first = PEERS[name], time.perf_counter(), 0.0
+    knobs = Knobs(scheme=peer.scheme, noise=peer.noise, clip=peer.clip, steps=STEPS)
+    options: Any = {"frames": frames, "size": SIZE, "fps": FPS}
+    if peer.pictured:
+        options["images"] = (str(out.with_suffix(".png")),)
+        picture().save(options["images"][0])
+    system = wrapped(pipe, knobs, mark="benchmark")
+    for event in api.stream(PROMPT, out=out, model=system, **options):
+        line = event.line()
+        if line["event"] == "decoded" and not first and line["frames"][1] + 1 >= min(frames, FPS):
             first = time.perf_counter() - began
     return first
 
@@ -94,18 +178,20 @@ def film(name: str, side: str, frames: int) -> Line:
     makers: dict[str, Callable[..., float]] = {"diffusers": theirs, "longtake": ours}
     pipe, calls = made(name)
     with tempfile.TemporaryDirectory() as folder:
-        makers[side](name, pipe, CLIP, Path(folder) / "warm.mp4")
+        makers[side](name, pipe, PEERS[name].clip, Path(folder) / "warm.mp4")
         calls.clear()
-        before, began = peak(), time.perf_counter()
+        before, began, used = peak(), time.perf_counter(), time.process_time()
         first = makers[side](name, pipe, frames, Path(folder) / "film.mp4")
-        seconds, after = time.perf_counter() - began, peak()
+        used, seconds = time.process_time() - used, time.perf_counter() - began
+        after = peak()
         count = len(read_video(Path(folder) / "film.mp4"))
     return {
-        "pipeline": NAMES[name],
+        "peer": name,
         "side": side,
         "asked": frames,
         "frames": count,
         "calls": len(calls),
+        "processor": round(used, 2),
         "seconds": round(seconds, 2),
         "first": round(first, 2),
         "megabytes": round((after - before) / 2**20, 1),
@@ -118,30 +204,119 @@ def peak() -> int:
     return used if sys.platform == "darwin" else used * 1024
 
 
+def kept() -> list[Line]:
+    """What is recorded."""
+    return (
+        [json.loads(line) for line in RECORD.read_text().splitlines()] if RECORD.is_file() else []
+    )
+
+
+def ratio(lines: Sequence[Line], name: str, asked: int, what: str) -> str:
+    """Of our figure by theirs for each frame made, median and extremes over the rounds; "" without."""
+    rows = [
+        [
+            one[what] / one["frames"]
+            for one in lines
+            if (one["peer"], one["asked"], one["side"]) == key
+        ]
+        for key in ((name, asked, side) for side in SIDES)
+    ]
+    found = [ours / theirs for theirs, ours in zip(*rows, strict=False) if theirs]
+    if not found:
+        return ""
+    middle = f"{statistics.median(found):.2f}"
+    return middle if len(found) == 1 else f"{middle} ({min(found):.2f}-{max(found):.2f})"
+
+
+def slope(lines: Sequence[Line], name: str, side: str) -> float:
+    """Megabytes a frame, by least squares over films beyond the shortest."""
+    points = [
+        (one["frames"], one["megabytes"])
+        for one in lines
+        if (one["peer"], one["side"]) == (name, side) and one["asked"] > PEERS[name].clip
+    ]
+    if len({x for x, _ in points}) < 2:
+        return float("nan")
+    fit = statistics.linear_regression(*zip(*points, strict=True))
+    return fit.slope
+
+
+def page(lines: Sequence[Line]) -> str:
+    """The tables."""
+    text = [
+        "| pipeline | frames | calls, theirs and ours | processor seconds a frame, ours by theirs | seconds a frame "
+        "| a second to play after, theirs and ours | memory, theirs and ours |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, peer in PEERS.items():
+        for asked in sorted({one["asked"] for one in lines if one["peer"] == name}):
+            both = [
+                [
+                    one
+                    for one in lines
+                    if (one["peer"], one["asked"], one["side"]) == (name, asked, side)
+                ]
+                for side in SIDES
+            ]
+            if not all(both):
+                continue
+
+            def pair(what: str, form: str = ".1f", both: list[list[Line]] = both) -> str:
+                middles = (statistics.median(one[what] for one in side) for side in both)
+                return " and ".join(f"{middle:{form}}" for middle in middles)
+
+            text.append(
+                f"| {peer.pipeline} | {asked} | {pair('calls', '.0f')} "
+                f"| {ratio(lines, name, asked, 'processor')} | {ratio(lines, name, asked, 'seconds')} "
+                f"| {pair('first')} s | {pair('megabytes', '.0f')} MB |"
+            )
+    text += ["", "| pipeline | memory a frame, theirs | ours |", "|---|---|---|"]
+    for name, peer in PEERS.items():
+        slopes = [slope(lines, name, side) for side in SIDES]
+        if all(value == value for value in slopes):
+            text.append(f"| {peer.pipeline} | {slopes[0]:.3f} MB | {slopes[1]:.4f} MB |")
+    return "\n".join(text)
+
+
 @click.command()
 @click.option("--frames", default="33,129,257", help="Lengths, with commas between.")
 @click.option("--rounds", default=1, type=click.IntRange(1))
-@click.option("--pipeline", "names", multiple=True, type=click.Choice(sorted(NAMES)))
+@click.option("--pipeline", "names", multiple=True, type=click.Choice(sorted(PEERS)))
 @click.option("--record", is_flag=True, help="Keep the figures.")
+@click.option(
+    "--page", "paged", is_flag=True, help="Put what is kept into the page, and measure nothing."
+)
 @click.option("--film", "one", nargs=3, default=None, hidden=True)
 def main(
-    frames: str, rounds: int, names: tuple[str, ...], record: bool, one: tuple[str, str, str] | None
+    frames: str,
+    rounds: int,
+    names: tuple[str, ...],
+    record: bool,
+    paged: bool,
+    one: tuple[str, str, str] | None,
 ) -> None:
     """Make the films and print a line for each."""
     if one:
         click.echo(json.dumps(film(one[0], one[1], int(one[2]))))
         return
-    lines = []
+    if paged:
+        before, _, rest = PAGE.read_text().partition(MARKS[0])
+        after = rest.partition(MARKS[1])[2]
+        PAGE.write_text(f"{before}{MARKS[0]}\n{page(kept())}\n{MARKS[1]}{after}")
+        return
+    lines = list[Line]()
     for number in range(rounds):
-        for name in names or sorted(NAMES):
+        for name in names or sorted(PEERS):
             for length in map(int, frames.split(",")):
                 for side in SIDES if number % 2 == 0 else reversed(SIDES):
                     command = [sys.executable, __file__, "--film", name, side, str(length)]
-                    done = subprocess.run(command, capture_output=True, text=True, check=True)
+                    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
                     lines.append(json.loads(done.stdout.splitlines()[-1]))
                     click.echo(json.dumps(lines[-1]))
     if record:
-        RECORD.write_text("\n".join(json.dumps(line) for line in lines) + "\n")
+        new = {(line["peer"], line["asked"], line["side"]) for line in lines}
+        old = [one for one in kept() if (one["peer"], one["asked"], one["side"]) not in new]
+        RECORD.write_text("".join(json.dumps(line) + "\n" for line in [*old, *lines]))
 
 
 if __name__ == "__main__":

@@ -143,7 +143,7 @@ def overhead(film: Film) -> Iterator[tuple[Work, Work]]:
             with VideoWriter(out, size=job.size, fps=job.fps) as writer, torch.no_grad():
                 clips = [task.part.made.sample(task.request) for task in kept.tasks]
                 latents = Clip.join(clips)
-                for window in windows(job.takes, codec.spec.context):
+                for window in windows(job.takes, codec.spec.context, codec.spec.stride):
                     seen = latents.pick(window.reads)
                     writer.write(develop(codec.made, seen, window, job).pixels)
 

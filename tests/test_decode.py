@@ -70,6 +70,13 @@ def test_windows_cover_every_index_once_within_its_take(
     assert seen == list(range(sum(take.length or 0 for take in takes)))
 
 
+def test_an_index_of_many_frames_is_decoded_by_itself() -> None:
+    takes = (Take(0, 297, 0, 9),)
+    for stride, size in ((1, WINDOW), (8, WINDOW), (16, 4), (33, 1), (100, 1)):
+        found = list(windows(takes, (0, 0), stride))
+        assert {w.stop - w.start for w in found[:-1]} == {size} and found[-1].stop == 9
+
+
 def test_an_endless_take_has_endless_windows() -> None:
     found = itertools.islice(windows((Take(0, None, 0, None),), (1, 2)), 3)
     assert [(w.start, w.stop, w.low, w.high) for w in found] == [

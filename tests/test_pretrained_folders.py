@@ -16,12 +16,10 @@ from click.testing import CliRunner, Result
 pytest.importorskip("diffusers")
 pytest.importorskip("transformers")
 
-import pipeline_others as others
 import pipeline_parts as parts
 from safetensors.torch import load_file, save_file
 
 from longtake.cli import cli
-from longtake.codecs.pretrained import KINDS, VaeCodec
 
 WEIGHTS = "transformer/diffusion_pytorch_model.safetensors"
 ASKED = ("--frames", "9", "--size", "32x16", "--set", "steps=1", "--set", "clip=9", "--seed", "3")
@@ -135,6 +133,30 @@ def _shard(folder: Path) -> None:
     place.write_text(json.dumps(index))
 
 
+def _headless(folder: Path) -> None:
+    (folder / WEIGHTS).write_bytes((60000).to_bytes(8, "little") + b"[" * 60000)
+
+
+def _mute(folder: Path) -> None:
+    """Its encoder of texts lacks most of its weights, which transformers would fill with chance."""
+    weights = folder / "text_encoder/model.safetensors"
+    save_file(dict(list(load_file(weights).items())[:2]), weights)
+
+
+def _absent(folder: Path) -> None:
+    index = json.loads((folder / "model_index.json").read_text())
+    del index["transformer"]
+    (folder / "model_index.json").write_text(json.dumps(index))
+
+
+def _configured(part: str, **changes: Any) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        place = folder / part
+        place.write_text(json.dumps({**json.loads(place.read_text()), **changes}))
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
@@ -149,6 +171,12 @@ def _shard(folder: Path) -> None:
         (_own_code, "would run code"),
         (_nonsense, "cannot read it"),
         (_shard, "shard"),
+        (_headless, "cannot be read"),
+        (_mute, "lack 'encoder"),
+        (_absent, "component 'transformer' is missing"),
+        (_configured("transformer/config.json", num_layers=1), "no place for"),
+        (_configured("transformer/config.json", patch_size=[1, 0, 0]), "patch size of 0"),
+        (_configured("scheduler/scheduler_config.json", prediction_type="no"), "cannot be called"),
     ],
 )
 def test_a_folder_that_is_wrong_is_one_line(
@@ -171,6 +199,8 @@ def test_a_folder_that_is_wrong_is_one_line(
         (("--noise", "loud"), "unknown noise"),
         (("--set", "length=long"), "unknown length"),
         (("--set", "dtype=int8"), "unknown dtype"),
+        (("--set", "call=latents=1"), "longtake says itself"),
+        (("--set", "call=much"), "NAME=VALUE"),
     ],
 )
 def test_a_knob_turned_wrong_is_one_line(folder: Path, words: tuple[str, str], said: str) -> None:
@@ -206,75 +236,6 @@ def test_parts_that_diffusers_keeps_beside_a_pipeline_are_its_own(tmp_path: Path
     weights.rename(weights.with_suffix(".bin"))
     with pytest.raises(InputError, match="pickle"):
         pretrained(folder=str(folder))
-
-
-# --- autoencoders as streams
-
-VAES = {
-    "wan": (parts.wan_vae, 16, 1e-5),
-    "wan-patched": (
-        lambda: parts.wan_vae(patch_size=2, in_channels=12, out_channels=12, is_residual=True),
-        16,
-        1e-5,
-    ),
-    "cog": (parts.cog_vae, 4, 1e-5),
-    "hunyuan": (others.hunyuan_vae, 4, 1e-5),
-    "mochi": (others.mochi_vae, 12, 1e-5),
-    "ltx": (parts.ltx_vae, 8, 1e-5),
-    "ltx-causal": (lambda: parts.ltx_vae(decoder_causal=True), 8, 1e-5),
-    "ltx2": (others.ltx2_vae, 8, 1e-5),
-    "ltx2-causal": (lambda: others.ltx2_vae(decoder_causal=True), 8, 1e-5),
-    "ltx2-timed": (lambda: others.ltx2_vae(timestep_conditioning=True), 8, 1e-5),
-    "ltx2-apart": (
-        lambda: others.ltx2_vae(
-            downsample_type=("spatial", "temporal"),
-            upsample_type=("temporal", "spatial"),
-            spatial_compression_ratio=2,
-            temporal_compression_ratio=2,
-        ),
-        8,
-        1e-5,
-    ),
-    "ltx-deep": (lambda: parts.ltx_vae(decoder_layers_per_block=(2, 1, 2, 1, 1)), 8, 1e-5),
-}
-
-
-def _codec(name: str) -> tuple[VaeCodec, int]:
-    torch.manual_seed(0)
-    make, channels, _ = VAES[name]
-    vae = make()
-    kind = KINDS[type(vae).__name__]
-    return VaeCodec(vae, kind, kind.vae.spec(vae.config, 0, name), 0), channels
-
-
-@pytest.mark.parametrize("name", VAES)
-def test_decoding_as_a_stream_is_decoding_the_whole(name: str) -> None:
-    codec, channels = _codec(name)
-    for length in (5, 45 if name.startswith("ltx") else 11):
-        z = torch.randn(1, length, channels, 2, 3)
-        raw = codec.kind.outward(codec.vae, z.transpose(1, 2))
-        with torch.no_grad():
-            time = torch.zeros(1) if codec.vae.config.get("timestep_conditioning") else ()
-            whole = codec.vae.decode(raw, *time).sample.transpose(1, 2) * 0.5 + 0.5
-        stream = codec.stream(length)
-        pieces = [stream.push(z[:, n : n + 3], n + 3 >= length) for n in range(0, length, 3)]
-        made = torch.cat([piece for piece in pieces if piece.shape[1]], dim=1)
-        assert made.shape == whole.shape
-        assert (made - whole.clamp(0, 1)).abs().max() <= 1e-5
-
-
-@pytest.mark.parametrize("name", ["wan", "cog", "ltx", "ltx2", "ltx2-apart", "hunyuan", "mochi"])
-def test_encoding_is_the_pipeline_s_and_decodes_to_as_many_frames(name: str) -> None:
-    codec, _ = _codec(name)
-    stride = codec.spec.stride
-    video = torch.rand(1, 2 * stride + 1, 3, 16, 16)
-    latents = codec.encode(video)
-    assert latents.shape[1:3] == (3, codec.spec.channels)
-    assert codec.decode(latents).shape[1] == video.shape[1]
-    with torch.no_grad():
-        raw = codec.vae.encode((video * 2 - 1).transpose(1, 2)).latent_dist.mode()
-    back = codec.kind.outward(codec.vae, latents.transpose(1, 2))
-    assert (back - raw).abs().max() <= 1e-5
 
 
 # --- hub ids

@@ -19,7 +19,7 @@ from peft import LoraConfig, get_peft_model_state_dict
 import longtake
 from longtake.errors import InputError
 from longtake.models.pretrained.running import Running
-from longtake.recipes.pretrained import pretrained
+from longtake.recipes.pretrained import Knobs, pretrained, wrapped
 
 PROMPT = "a calm sea"
 
@@ -47,8 +47,9 @@ def film(folder: Path, **knobs: Any) -> Tensor:
     return torch.stack(list(take))
 
 
-def direct(pipe: Any) -> Tensor:
+def direct(pipe: Any, **more: Any) -> Tensor:
     made = pipe(
+        **more,
         prompt=PROMPT,
         height=16,
         width=32,
@@ -82,6 +83,18 @@ def test_attention_and_step_caching_are_diffusers_own(folder: Path) -> None:
     math.transformer.set_attention_backend("_native_math")
     assert torch.equal(film(folder, attention="_native_math"), direct(math))
     assert Running(cache="first-block").mark != Running().mark
+
+
+def test_what_no_knob_says_is_an_argument_of_the_call(folder: Path) -> None:
+    longer = direct(parts.made("wan-text"), guidance_scale=9.0, max_sequence_length=4)
+    assert torch.equal(film(folder, call="guidance_scale=9; max_sequence_length=4"), longer)
+    with pytest.raises(InputError, match=r"no argument 'guidance'.*guidance_scale"):
+        film(folder, call="guidance=9")
+
+
+def test_a_sampler_s_least_steps_are_told_before_it_runs() -> None:
+    with pytest.raises(InputError, match="steps=2"):
+        wrapped(parts.made("mochi"), Knobs(clip=19, steps=1))
 
 
 def test_what_cannot_be_run_so_is_one_line(folder: Path, tmp_path: Path) -> None:

@@ -17,7 +17,10 @@ import torch
 from torch import Tensor
 
 from longtake.clip import CodecSpec, CodecStream
+from longtake.codecs.encoding import ENCODERS, EncodeStream, Whole
 from longtake.codecs.vaes import GROUP, PICTURES, VAES, Vae, ltx_margin
+
+LONG = 65  # frames of a video that are encoded at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,15 +44,35 @@ class VaeCodec:
 
     @torch.no_grad()
     def encode(self, video: Tensor) -> Tensor:
-        """(b, t, 3, h, w) in [0, 1] -> (b, s, c, h/down, w/down): the mode, as pipelines condition on it."""
-        x = (video * 2.0 - 1.0).transpose(1, 2).to(self.vae.device, self.vae.dtype)
-        return self.kind.inward(self.vae, self._encoded(x)).transpose(1, 2).float()
+        """(b, t, 3, h, w) in [0, 1] -> (b, s, c, h/down, w/down): the mode, as pipelines condition on it.
+
+        Videos beyond `LONG` frames in pieces, equal up to rounding.
+        """
+        length = video.shape[1]
+        if self.kind.vae.causal and length > LONG:
+            stream = self.encoding(length)
+            pieces = [stream.push(part, False) for part in video[:, :-1].split(LONG, dim=1)]
+            pieces.append(stream.push(video[:, -1:], True))
+            return torch.cat([piece for piece in pieces if piece.shape[1]], dim=1)
+        return self._film(self._encoded(self._seen(video)))
+
+    def encoding(self, frames: int) -> EncodeStream:
+        """A new stream for a video of so many frames."""
+        return _Latents(self, frames)
 
     def _encoded(self, x: Tensor) -> Tensor:
         if self.kind.vae.causal:
             return self.vae.encode(x).latent_dist.mode()
         flat = [self.vae.encode(frame).latent_dist.mode() for frame in x.transpose(1, 2)]
         return torch.stack(flat).transpose(1, 2)
+
+    def _seen(self, video: Tensor) -> Tensor:
+        """As the autoencoder sees frames, (b, 3, t, h, w) in [-1, 1]."""
+        return (video * 2.0 - 1.0).transpose(1, 2).to(self.vae.device, self.vae.dtype)
+
+    def _film(self, modes: Tensor) -> Tensor:
+        """Film latents of the autoencoder's."""
+        return self.kind.inward(self.vae, modes).transpose(1, 2).float()
 
     def decode(self, latents: Tensor) -> Tensor:
         """See `Codec`: a take of its own, in one go."""
@@ -75,6 +98,24 @@ class ChunkCodec:
         """(b, n, count*c, h, w) -> (b, n*stride, 3, ...): every chunk for itself, as its pipeline does."""
         chunks = latents.unflatten(2, (self.count, -1)).unbind(1)
         return torch.cat([self.inner.decode(chunk) for chunk in chunks], dim=1)
+
+
+class _Latents:
+    """Around an encoder's stream: pixels in [0, 1] in, film latents out; pictures apart one by one."""
+
+    def __init__(self, codec: VaeCodec, frames: int) -> None:
+        self._codec = codec
+        self._inner = ENCODERS.get(type(codec.vae).__name__, Whole)(codec.vae, frames)
+
+    @torch.no_grad()
+    def push(self, video: Tensor, last: bool) -> Tensor:
+        x = self._codec._seen(video)
+        modes = (
+            self._inner.push(x, last) if self._codec.kind.vae.causal else self._codec._encoded(x)
+        )
+        if modes.shape[2]:
+            return self._codec._film(modes)
+        return video.new_zeros(len(video), 0, self._codec.spec.channels, 1, 1)
 
 
 class _Pixels:

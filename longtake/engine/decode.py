@@ -24,9 +24,9 @@ from longtake.steps import Indices, Take
 if TYPE_CHECKING:
     from torch import Tensor
 
-WINDOW = (
-    8  # indices decoded together, counted from the take's start: never from where a run resumed
-)
+# indices decoded together, counted from the take's start: never from where a run resumed
+WINDOW = 8
+FRAMES = 64  # most frames that those may be, where an index is many of them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,13 +53,14 @@ class Window:
         return tuple(range(self.low, self.high))
 
 
-def windows(takes: Iterable[Take], context: tuple[int, int]) -> Iterator[Window]:
-    """All windows in film order; an endless take has no last one."""
+def windows(takes: Iterable[Take], context: tuple[int, int], stride: int = 1) -> Iterator[Window]:
+    """All windows in film order, of indices of `stride` frames; an endless take has no last one."""
+    size = min(WINDOW, max(1, FRAMES // stride))
     for take in takes:
         end = None if take.length is None else take.start + take.length
-        starts = itertools.count(take.start, WINDOW) if end is None else None
-        for start in starts or range(take.start, end or 0, WINDOW):
-            stop = start + WINDOW if end is None else min(start + WINDOW, end)
+        starts = itertools.count(take.start, size) if end is None else None
+        for start in starts or range(take.start, end or 0, size):
+            stop = start + size if end is None else min(start + size, end)
             high = stop + context[1] if end is None else min(stop + context[1], end)
             yield Window(take, start, stop, max(take.start, start - context[0]), high)
 
@@ -78,7 +79,7 @@ def showing(job: Job, only: tuple[int, int] | None) -> Iterator[Window]:
     Of a codec that streams also those before them in their take.
     """
     spec = job.system.stages[-1].codec.spec
-    for window in windows(job.takes, spec.context):
+    for window in windows(job.takes, spec.context, spec.stride):
         first, end = shown(job, window)
         if end <= first:  # indices that only fill the last chunk of a take
             continue

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from longtake.clip import ClipSpec
 from longtake.codecs.vaes import TILE_STEP, in_chunks, vae_of
 from longtake.errors import InputError, nearest
 from longtake.keys import fingerprint
-from longtake.models.pretrained.families import Family, refined
+from longtake.models.pretrained.families import Family, context_of, refined
 from longtake.models.pretrained.folder import is_pipeline, read_folder
 from longtake.models.pretrained.hub import DOWNLOADS, folder_of, is_hub_id
 from longtake.models.pretrained.running import Running
@@ -33,7 +34,14 @@ if TYPE_CHECKING:
 
 VERSION = 1  # of the code between weights and pixels
 NOISES = ("own", "diffusers")
-LENGTHS = ("replace", "none", "windows", "freenoise")
+LENGTHS = ("replace", "none", "windows", "freenoise", "fifo", "reuse")
+WINDOWED = ("windows", "freenoise")  # the film is one call
+CONTINUED = {"replace": "past", "fifo": "past", "reuse": "first"}  # what a call observes
+OURS = (  # arguments of a pipeline's call that films are made of
+    *("prompt", "negative_prompt", "height", "width", "num_frames", "num_inference_steps"),
+    *("num_videos_per_prompt", "generator", "latents", "image", "last_image", "video", "mask"),
+    *("conditions", "output_type", "return_dict", "callback_on_step_end"),
+)
 LONGEST = 4096  # latent frames of a film that is denoised as a whole
 
 
@@ -64,8 +72,27 @@ class Knobs:
     observed_noise: float = 0.0
     anchor: float = 0.0
     history: float = 1.0
+    call: str = ""
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Of the pipeline's call, as `call` says them: NAME=VALUE; ..., values as JSON has them, or else texts."""
+        found = {}
+        for part in filter(None, map(str.strip, self.call.split(";"))):
+            name, sign, value = (text.strip() for text in part.partition("="))
+            if not (sign and name.isidentifier()):
+                raise InputError(f"'{part}' is no argument", "--set call", "NAME=VALUE; NAME=VALUE")
+            if name in OURS:
+                what = f"'{name}' is what longtake says itself"
+                raise InputError(what, "--set call", "an option or a knob of its own")
+            try:
+                found[name] = json.loads(value)
+            except ValueError:
+                found[name] = value
+        return found
 
     def __post_init__(self) -> None:
+        _ = self.arguments
         for name, known in (("noise", NOISES), ("length", LENGTHS)):
             value = getattr(self, name)
             if value not in known:
@@ -95,6 +122,7 @@ def pretrained(
     observed_noise: float = 0.0,
     anchor: float = 0.0,
     history: float = 1.0,
+    call: str = "",
     dtype: str = "float32",
     device: str = "cpu",
     offload: str = "none",
@@ -108,12 +136,17 @@ def pretrained(
     noise: own (of every index) or diffusers (a film no longer than the clip is the pipeline's own, to the bit).
     length: how a pipeline that observes nothing goes on: replace (known latents put in place at every
     step), windows (the film as a whole, denoised in overlapping windows), freenoise (so, and windows share
-    their noise), or none. observed_noise, anchor, history: against drift, see `longtake.models.wrappers.NoiseAugmented`,
-    `longtake.models.drift.Anchored` and `longtake.models.pretrained.history`. dtype, offload, lora, attention, cache: see `Running`. download: of a hub id that is not on this machine: no, ask or yes.
+    their noise), fifo (frame after frame out of a queue of rising noise), reuse (a clip's noise and denoising are
+    made of the last one's), or none. observed_noise, anchor, history: against drift, see `longtake.models.wrappers.NoiseAugmented`,
+    `longtake.models.drift.Anchored` and `longtake.models.pretrained.history`. call: further arguments of the pipeline's
+    call, NAME=VALUE; NAME=VALUE. dtype, offload, lora, attention, cache: see `Running`. download: of a hub id that is not on this machine: no, ask or yes.
     """
     told = (scheme, noise, clip, steps, guidance, negative, length, observed_noise, anchor, history)
-    knobs = Knobs(*told)
+    knobs = Knobs(*told, call)
     running = Running(dtype, device, offload, lora, attention, cache)
+    if length in (*WINDOWED, "fifo") and cache != "none":
+        what = f"cache={cache} takes what a window computed for the next one's"
+        raise InputError(what, "--set cache", "cache=none")
     if not folder:
         raise InputError("no folder of a pipeline", "--set folder", "--model FOLDER")
     if download not in DOWNLOADS:
@@ -126,6 +159,8 @@ def pretrained(
     found = read_folder(Path(folder))
     configs = {name: found.config(name) for name in found.components}
     family = refined(found.kind, configs)
+    net = "transformer_2" if "transformer_2" in found.components else family.net
+    found.require((net, "vae", "scheduler"))
     vae = found.components.get("vae", ("", ""))[1]
     _ = found.tensors  # cut and pickled weights are told before anything is planned
 
@@ -179,11 +214,12 @@ def _system(
         family = dataclasses.replace(family, chunk=window)
         past = math.ceil(family.history / window)
         chunk, window = (window, 1 + past) if chunked else (1, 1 + past * window)
-    replaces = family.observes == "none" and knobs.length == "replace"
-    windowed = knobs.length in ("windows", "freenoise")
-    if windowed and not (family.observes == "none" and family.windows):
-        able = "replace, none" if family.observes == "none" else "replace, which it does not need"
-        raise InputError(f"{what.name} cannot be denoised in windows", "--set length", able)
+    if 0 < knobs.steps < family.least:
+        said = f"{what.name} samples in {family.least} steps or more, not {knobs.steps}"
+        raise InputError(said, "--set steps", f"steps={family.least}")
+    alone, length = family.observes == "none", knobs.length
+    _check_length(what, length)
+    windowed, queued = length in WINDOWED, length == "fifo"
     if knobs.history != 1 and family.shows not in ("prefix", "history", "sections"):
         said = f"{what.name} has no past beside what it makes that could be left out"
         raise InputError(said, "--set history", "history=1")
@@ -193,11 +229,13 @@ def _system(
         dataclasses.astuple(dataclasses.replace(knobs, scheme="")),
         repr(extra),
     ]
+    clip, context = window, context_of(window) if queued else 0
+    window += context  # a call makes a clip's worth, and sees what is before the queue
     spec = ClipSpec(
         LONGEST if windowed else window,
         (channels * chunk, None, None),
         fingerprint(settings),
-        "past" if replaces else family.observes,
+        CONTINUED.get(length, "none") if alone else family.observes,
         begins=family.begins,
         sibling=family.sibling,
     )
@@ -212,7 +250,9 @@ def _system(
         from longtake.codecs.pretrained import KINDS
         from longtake.models.drift import Anchored
         from longtake.models.pretrained.chunks import ChunkModel
+        from longtake.models.pretrained.fifo import QueueModel
         from longtake.models.pretrained.pipeline import Asking, PipelineModel
+        from longtake.models.pretrained.reuse import ReusingModel
         from longtake.models.pretrained.sections import SectionModel
         from longtake.models.pretrained.showing import Latents
         from longtake.models.wrappers import NoiseAugmented
@@ -223,14 +263,15 @@ def _system(
             knobs.steps or None,
             knobs.guidance if knobs.guidance >= 0 else None,
             knobs.negative,
-            replaces,
-            window if windowed else 0,
-            knobs.length == "freenoise",
+            alone and length in ("replace", "reuse"),
+            clip if windowed or queued else 0,
+            length == "freenoise",
             knobs.history,
-            extra or {},
+            {**knobs.arguments, **(extra or {})},
         )
         kinds = {"history": ChunkModel, "sections": SectionModel}
-        kind = kinds.get(family.shows, PipelineModel)
+        kinds |= {"fifo": QueueModel, "reuse": ReusingModel}
+        kind = kinds.get(length if alone else family.shows, PipelineModel)
         model: ClipModel = kind(what.made(), family, latents, spec, asking)
         if knobs.observed_noise:
             model = NoiseAugmented(model, knobs.observed_noise)
@@ -245,7 +286,7 @@ def _system(
     net = what.configs.get(family.net) or what.configs.get("transformer_2") or {}
     patch = 2 ** (len(net[family.halves]) - 1) if family.halves else _patch(net)
     stage = Stage(
-        _scheme(knobs.scheme, spec, family),
+        _scheme(knobs.scheme, spec, family, context),
         {"clip": Part(spec, make_model)},
         Part(codec, make_codec),
     )
@@ -259,6 +300,24 @@ def _system(
     )
 
 
+def _check_length(what: Pipeline, length: str) -> None:
+    """InputError for a way to go on that the pipeline does not have, or does not need."""
+    family = what.family
+    if length in ("replace", "none"):
+        return
+    if family.observes != "none":
+        said = f"{what.name} observes frames by itself and needs no length={length}"
+        raise InputError(said, "--set length", "length=replace")
+    # two networks share the noise levels between them: a queue would need both at once
+    queues = family.levels and not what.configs.get("transformer_2")
+    lacking = {} if queues else {"fifo": "takes no noise level for every frame"}
+    if not family.windows:
+        lacking |= dict.fromkeys(WINDOWED, "cannot be denoised in windows")
+    if length in lacking:
+        able = ", ".join(name for name in LENGTHS if name not in lacking)
+        raise InputError(f"{what.name} {lacking[length]}", "--set length", able)
+
+
 def _window(clip: int, stride: int, causal: bool) -> int:
     """Latent frames of a clip of `clip` frames."""
     if not causal:
@@ -270,18 +329,19 @@ def _window(clip: int, stride: int, causal: bool) -> int:
     return (clip - 1) // stride + 1
 
 
-def _scheme(text: str, spec: ClipSpec, family: Family) -> Scheme:
+def _scheme(text: str, spec: ClipSpec, family: Family, context: int) -> Scheme:
     """The scheme asked for; a chain's calls observe as little as the model needs, unless `step` is told.
 
-    One latent frame holds several frames; diffusion forcing, trained on longer pasts, observes a quarter.
-    Of chunks and sections a call makes one.
+    One latent frame holds several frames; diffusion forcing, trained on longer pasts, observes a quarter,
+    a queue `context`. Of chunks and sections a call makes one.
     """
     if spec.window < 2 or spec.observes == "none":
         return find_scheme(text or "one-shot", spec.window)
     name, _, knobs = (text or "autoregressive").partition(":")
     stated = {part.partition("=")[0] for part in knobs.split(",")}
     if name in ("autoregressive", "per-shot") and not stated & {"step", "window"}:
-        step = spec.window - (max(1, spec.window // 4) if spec.observes == "past" else 1)
+        quarter = max(1, spec.window // 4)
+        step = spec.window - (context or (quarter if spec.observes == "past" else 1))
         if family.chunk:
             step = 1 if family.shows == "history" else family.chunk
         knobs = ",".join(filter(None, [knobs, f"step={step}"]))
@@ -291,7 +351,10 @@ def _scheme(text: str, spec: ClipSpec, family: Family) -> Scheme:
 def _patch(config: Mapping[str, Any]) -> int:
     """Latent pixels beside one another in a token."""
     size = config.get("patch_size", 1)
-    return int(size[-1] if isinstance(size, (list, tuple)) else size)
+    size = size[-1] if isinstance(size, (list, tuple)) and size else size
+    if not isinstance(size, int) or size < 1:
+        raise InputError(f"a patch size of {size}", "the network's configuration", "1 or more")
+    return size
 
 
 def _canvas(multiple: int, size: tuple[int, int]) -> tuple[int, int]:

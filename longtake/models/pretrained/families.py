@@ -22,7 +22,8 @@ class Family:
     or "packed" (tokens). net: the component that denoises; reads: the one that what a text encoder said
     goes to, "" for the same; text: the key of its text width.
     guidance: the argument that says how strong. halves: the key of a list, one longer than the network
-    halves the picture and has to halve it evenly.
+    halves the picture and has to halve it evenly. levels: how its network takes a noise level for every
+    frame: "tokens" or "frames"; "" where it takes one for all.
     """
 
     observes: str
@@ -43,18 +44,22 @@ class Family:
     )
     history: int = 0  # latent frames before a chunk that it observes
     windows: bool = False  # its network takes a part of a clip as it takes a clip
+    levels: str = ""
+    least: int = 1  # sampling steps
     pictures: bool = False  # frames are apart: no autoencoder in time
 
 
 _WAN_MORE = "Wan first-last (WanImageToVideoPipeline of FLF2V) or Wan VACE, which observe more"
-_WAN = Family("none", 81, (832, 480), 16.0, sibling=_WAN_MORE, windows=True)
-_LTX = Family("none", 161, (704, 512), 25.0, layout="packed", text="caption_channels")
+_WAN = Family("none", 81, (832, 480), 16.0, sibling=_WAN_MORE, windows=True, levels="tokens")
+_LTX = Family(
+    "none", 161, (704, 512), 25.0, layout="packed", text="caption_channels", levels="tokens"
+)
 _LTX2 = Family(
     "none", 121, (768, 512), 24.0, layout="packed", reads="connectors", text="caption_channels"
 )
 _LTX2_MORE = "LTX2ConditionPipeline, which observes any frames"
 _COG = Family("none", 49, (720, 480), 8.0, layout="s c", text="text_embed_dim")
-_SKY = Family("none", 97, (960, 544), 24.0, windows=True)
+_SKY = Family("none", 97, (960, 544), 24.0, windows=True, levels="frames")
 _HUNYUAN = Family("none", 129, (1280, 720), 24.0, text="text_embed_dim")
 _COG_MORE = "LTXConditionPipeline or WanVACEPipeline, which observe any frames"
 
@@ -106,7 +111,7 @@ FAMILIES: Mapping[str, Family] = {
         _HUNYUAN, observes="first", shows="image", begins=False, sibling=_COG_MORE
     ),
     "MochiPipeline": Family(
-        "none", 163, (848, 480), 30.0, text="text_embed_dim", sibling=_COG_MORE
+        "none", 163, (848, 480), 30.0, text="text_embed_dim", sibling=_COG_MORE, least=2
     ),
     "StableVideoDiffusionPipeline": Family(
         "first",
@@ -163,3 +168,8 @@ def refined(kind: str, configs: Mapping[str, Mapping[str, Any]]) -> Family:
     if kind == "StableVideoDiffusionPipeline":
         family = dataclasses.replace(family, frames=int(net.get("num_frames", family.frames)))
     return family
+
+
+def context_of(size: int) -> int:
+    """Of a window of `size` latent frames in a queue, those that only show what is before the others."""
+    return size - max(1, size // 2)

@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import json
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,15 @@ WEIGHTLESS = ("Scheduler", "Tokenizer", "Processor", "FeatureExtractor")
 _WHOLE = 64 << 20  # bytes; of larger files, evenly spread blocks are hashed
 _BLOCK, _BLOCKS = 1 << 20, 64
 _LONGEST_HEADER = 100 << 20
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+    struct.error,
+)
 HINT = "a folder that diffusers' save_pretrained wrote, with safetensors"
 
 
@@ -52,6 +61,12 @@ class Folder:
     components: Mapping[str, tuple[str, str]]
     settings: Mapping[str, Any]
 
+    def require(self, components: Iterable[str]) -> None:
+        """InputError for the first of these that the pipeline is said to be without."""
+        for name in components:
+            if name not in self.components:
+                raise InputError(f"the component '{name}' is missing", str(self.path / INDEX), HINT)
+
     def config(self, component: str) -> Mapping[str, Any]:
         """A component's configuration; empty where it has none."""
         for name in ("config.json", "scheduler_config.json"):
@@ -67,7 +82,9 @@ class Folder:
             return ()
         indices = sorted(folder.glob("*.safetensors.index.json"))
         if indices:
-            stated = _json(indices[0]).get("weight_map", {})
+            stated = _json(indices[0]).get("weight_map")
+            if not isinstance(stated, dict) or not stated:
+                raise InputError("it names no shards of the weights", str(indices[0]), HINT)
             shards = sorted({str(name) for name in stated.values()})
             missing = [name for name in shards if not (folder / name).is_file()]
             if missing:
@@ -142,7 +159,7 @@ def header(path: Path) -> Tensors:
         stated.pop("__metadata__", None)
         shapes = {name: tuple(map(int, one["shape"])) for name, one in stated.items()}
         ends = [int(one["data_offsets"][1]) for one in stated.values()]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
+    except _UNREADABLE as error:
         what = f"weights cannot be read: {error}"
         raise InputError(what, str(path), "the file fetched again") from None
     whole = 8 + length + max(ends, default=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -36,13 +37,13 @@ def load_pipeline(folder: Folder, running: Running) -> Any:
             what = f"diffusers {diffusers.__version__} has no {library}"
             raise InputError(what, f"{folder.path}, component {name}", "a newer diffusers")
     try:
-        pipe = kind.from_pretrained(
-            str(folder.path),
-            dtype=getattr(torch, running.dtype),
-            local_files_only=True,
-            use_safetensors=True,
-            trust_remote_code=False,
-        )
+        how = {
+            "dtype": getattr(torch, running.dtype),
+            "local_files_only": True,
+            "use_safetensors": True,
+            "trust_remote_code": False,
+        }
+        pipe = kind.from_pretrained(str(folder.path), **_encoders(folder, how), **how)
         _check_whole(pipe, folder)
         return running.prepare(pipe)
     except (LongtakeError, MemoryError):
@@ -64,6 +65,24 @@ def _quiet() -> None:
         library.disable_progress_bar()
 
 
+def _encoders(folder: Folder, how: Mapping[str, Any]) -> dict[str, Any]:
+    """The components of transformers with weights, which would fill with chance what is not there."""
+    import transformers
+
+    found = {}
+    for name, (library, kind) in folder.components.items():
+        if library == "transformers" and folder.tensors[name]:
+            place = folder.path / name
+            made, told = getattr(transformers, kind).from_pretrained(
+                str(place), output_loading_info=True, **how
+            )
+            missing = sorted(told["missing_keys"])
+            if missing:
+                raise InputError(f"the weights lack '{missing[0]}'", str(place), HINT)
+            found[name] = made
+    return found
+
+
 def _check_whole(pipe: Any, folder: Folder) -> None:
     for name, files in folder.tensors.items():
         module = getattr(pipe, name, None)
@@ -78,7 +97,13 @@ def _check_whole(pipe: Any, folder: Folder) -> None:
                 f"'{wrong[0]}' is {stored[wrong[0]]} where the configuration says {own[wrong[0]]}"
             )
             raise InputError(f"weights of another shape: {what}", where, HINT)
-        # transformers keep some weights under other names, or one of two that are tied
+        if folder.components[name][0] == "transformers":
+            continue  # some of its weights have other names, or are tied: see `_encoders`
         missing = [key for key in own if key not in stored]
-        if missing and folder.components[name][0] != "transformers":
+        if missing:
             raise InputError(f"the weights lack '{missing[0]}'", where, HINT)
+        known = getattr(module, "_keys_to_ignore_on_load_unexpected", None) or ()
+        stray = [key for key in stored if key not in own and not any(k in key for k in known)]
+        if stray:
+            what = f"the weights hold '{stray[0]}', which the configuration has no place for"
+            raise InputError(what, where, HINT)

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from longtake.clip import Clip, ClipRequest, ClipSpec
-from longtake.errors import FitError
+from longtake.errors import FitError, InputError, LongtakeError, nearest
 from longtake.models.noise import Shuffled
 from longtake.models.pretrained.families import Family
 from longtake.models.pretrained.history import empty_past, guided_by_past, noisy_prefix
@@ -29,6 +29,8 @@ PROMPTS = 8  # encoded prompts that are kept
 STILL = "still "  # how a given picture's pixels are carried, the index after it
 REDRAWN = "redrawn "  # how a given frame is carried as the pipeline drew it, the index after it
 ANCHOR = "anchor"  # the picture a take began with, for pipelines that embed one
+
+Stepped = Callable[..., dict[str, Tensor]]  # diffusers' callback_on_step_end
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +80,10 @@ class PipelineModel:
         self.stride, self.down = latents.stride, latents.down
         self._encoded: dict[str, Tensor] = {}
         self._takes = inspect.signature(pipe.__call__).parameters
+        for name in asking.extra:
+            if name not in self._takes:
+                what = f"{type(pipe).__name__} has no argument '{name}'"
+                raise InputError(what, "--set call", nearest(name, self._takes))
         pipe.set_progress_bar_config(disable=True)
         _keep_prompts(pipe)
         if family.shows == "ends":
@@ -116,9 +122,9 @@ class PipelineModel:
         last: dict[str, Any] = {}
         if self._begins_late:
             told["callback_on_step_end"] = lambda pipe, step, time, now: last.update(now) or {}
-        if self.asking.replaces and placed.seen:
-            assert noise is not None
-            told["callback_on_step_end"] = self._replacing(placed, noise, layout)
+        stepped = self._stepping(request, placed, noise, layout)
+        if stepped is not None:
+            told["callback_on_step_end"] = stepped
         with (
             answering(self.pipe.vae, self.latents, handed, self._encoded),
             start.prepared(),
@@ -145,7 +151,14 @@ class PipelineModel:
             **told,
             **self.asking.extra,
         }
-        return self.pipe(**arguments).frames
+        try:
+            return self.pipe(**arguments).frames
+        except LongtakeError:
+            raise
+        except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError) as error:
+            text = " ".join(str(error).split()) or type(error).__name__
+            what = f"{type(self.pipe).__name__} cannot be called so: {text}"
+            raise InputError(what, "sample", "other knobs, or a folder as published") from error
 
     def _place(self, request: ClipRequest) -> Placed:
         """Observed frames and targets in order of time, and as many after them as fill the clip."""
@@ -234,9 +247,9 @@ class PipelineModel:
             noise = Shuffled(noise, size, max(1, size // 4))
         return noise.clip((sample,), placed.at, request.frame).transpose(1, 2)
 
-    def _start(self, noise: Tensor | None, placed: Placed, layout: Layout) -> _Start:
+    def _start(self, noise: Tensor | None, placed: Placed, layout: Layout) -> Start:
         if noise is None and self.family.shows != "prefix":
-            return _Start(self.pipe)
+            return Start(self.pipe)
         return _START.get(self.family.shows, _given)(self, noise, placed, layout)
 
     def _normalised(self) -> AbstractContextManager[None]:
@@ -290,9 +303,16 @@ class PipelineModel:
     def _patches(self) -> tuple[int, int]:
         return self.pipe.transformer_spatial_patch_size, self.pipe.transformer_temporal_patch_size
 
-    def _replacing(
-        self, placed: Placed, noise: Tensor, layout: Layout
-    ) -> Callable[..., dict[str, Tensor]]:
+    def _stepping(
+        self, request: ClipRequest, placed: Placed, noise: Tensor | None, layout: Layout
+    ) -> Stepped | None:
+        """What is called after every sampling step, if anything is."""
+        if not (self.asking.replaces and placed.seen):
+            return None
+        assert noise is not None
+        return self._replacing(placed, noise, layout)
+
+    def _replacing(self, placed: Placed, noise: Tensor, layout: Layout) -> Stepped:
         """After every step puts observed frames in place, as noisy as that step left the others.
 
         Latent replacement (Song et al. 2021, appendix I.2; Ho et al. 2022, "video diffusion models",
@@ -310,7 +330,7 @@ class PipelineModel:
         return replace
 
 
-class _Start:
+class Start:
     """How a call's latents begin: arguments, or a change of how the pipeline prepares them."""
 
     def __init__(
@@ -329,12 +349,12 @@ class _Start:
             yield
 
 
-def _given(model: PipelineModel, noise: Tensor | None, placed: Placed, layout: Layout) -> _Start:
+def _given(model: PipelineModel, noise: Tensor | None, placed: Placed, layout: Layout) -> Start:
     assert noise is not None
     if model.family.layout == "packed":
         seen = placed.seen if model.family.shows == "image" else ()
-        return _Start(model.pipe, prepare=_own_noise(model, noise, seen))
-    return _Start(model.pipe, {"latents": model._laid(noise).to(model.pipe._execution_device)})
+        return Start(model.pipe, prepare=_own_noise(model, noise, seen))
+    return Start(model.pipe, {"latents": model._laid(noise).to(model.pipe._execution_device)})
 
 
 def _own_noise(model: PipelineModel, noise: Tensor, seen: Sequence[Shown]) -> Callable[..., Any]:
@@ -367,9 +387,7 @@ def _filled(noise: Tensor, seen: Sequence[Shown]) -> tuple[Tensor, Tensor]:
     return noise, there
 
 
-def _in_places(
-    model: PipelineModel, noise: Tensor | None, placed: Placed, layout: Layout
-) -> _Start:
+def _in_places(model: PipelineModel, noise: Tensor | None, placed: Placed, layout: Layout) -> Start:
     """LTX-2: observed latents lie where they belong, known as its own first frames are.
 
     Pictures it has put there itself, or behind all frames, as it does with keyframes.
@@ -387,12 +405,12 @@ def _in_places(
         clean = torch.where(ours > 0, laid, clean)
         return (latents, torch.maximum(mask, ours), clean, *rest)
 
-    return _Start(model.pipe, prepare=prepare)
+    return Start(model.pipe, prepare=prepare)
 
 
 def _with_prefix(
     model: PipelineModel, noise: Tensor | None, placed: Placed, layout: Layout
-) -> _Start:
+) -> Start:
     """Diffusion forcing: what is observed is the prefix that the pipeline would keep from the window before."""
     seen = [one.latent for one in placed.seen]
 
@@ -403,10 +421,10 @@ def _with_prefix(
         prefix = torch.cat(seen, dim=2).to(latents) if seen else None
         return latents, count, prefix, len(seen)
 
-    return _Start(model.pipe, prepare=prepare)
+    return Start(model.pipe, prepare=prepare)
 
 
-_START: Mapping[str, Callable[..., _Start]] = {
+_START: Mapping[str, Callable[..., Start]] = {
     "places": _in_places,
     "prefix": _with_prefix,
 }
