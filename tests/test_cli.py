@@ -22,7 +22,7 @@ from longtake.cli.doctor import weights, whole
 from longtake.cli.plans import read_given
 from longtake.errors import InputError
 from longtake.video import VideoWriter, probe, read_video, write_image
-from longtake.worlds import WORLDS
+from longtake.worlds import ENGINES, WORLDS
 
 TOY = f"{Path(__file__).parent / 'toy.py'}:toy"
 GENERATE = ("generate", "m", "--model", TOY, "--frames", "40")
@@ -367,7 +367,7 @@ def test_score_measures_and_can_fail() -> None:
 
 
 def test_data_lists_and_previews() -> None:
-    assert [line["name"] for line in lines(run("data", "--json"))] == sorted(WORLDS)
+    assert [line["name"] for line in lines(run("data", "--json"))] == sorted({**WORLDS, **ENGINES})
     asked = ("--out", "s.png", "--size", "32x32", "--frames", "4")
     assert run("data", "preview", "sky", *asked).exit_code == 0
     assert Path("s.png").stat().st_size > 1000

@@ -10,6 +10,7 @@ from planting import Truth, caught, false_alarms, pick, sign
 
 from longtake.errors import InputError
 from longtake.worlds import make
+from longtake.worlds.laws import check
 from longtake.worlds.script import SHAPES, read_story
 from longtake.worlds.script.story import SLOT, STILL, VERBS, Drawn
 
@@ -153,3 +154,17 @@ def test_planted_breaks_are_found(law: str) -> None:
 @pytest.mark.parametrize("size", [(64, 64), (128, 96)])
 def test_lawful_films_pass(size: tuple[int, int]) -> None:
     assert len(false_alarms("script", films=8, size=size)) == 0  # of 800 frames
+
+
+def test_who_hardly_ever_stands_is_still_on_its_line() -> None:
+    here = world(933821, count=1)
+    frames = here.render(range(2931, 2971))
+    assert (here.truth(range(2931, 2971))["position"][:, 0, 1] < 0.58).float().mean() > 0.5
+    assert not check(here, frames).violations
+
+
+@pytest.mark.parametrize(("size", "fps"), [((48, 48), 8), ((54, 96), 5), ((128, 72), 12)])
+def test_breaks_are_found_at_other_sizes_and_rates(size: tuple[int, int], fps: float) -> None:
+    for law in ("off-path", "vanishing"):
+        hits, _ = caught("script", law, BREAKS[law], films=3, frames=30, size=size, fps=fps)
+        assert hits == 3, law

@@ -21,11 +21,11 @@ from longtake.datasets.checking import examine
 from longtake.datasets.miniature import moving
 from longtake.datasets.shots import SIZE, Histograms, find_cuts
 from longtake.datasets.sieves import SIZE as SEEN
-from longtake.datasets.sieves import Limits, alike, judge, picture_hash
+from longtake.datasets.sieves import Limits, alike, compared, judge, picture_hash
 from longtake.datasets.stills import MOVES, Moving, draw_path
 from longtake.datasets.supplement import Supplement
 from longtake.errors import InputError
-from longtake.video import fit_frames, read_video, write_image
+from longtake.video import fit_frames, read_image, read_video, write_image
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -116,8 +116,65 @@ def test_sieves_catch_what_is_planted_and_nothing_else() -> None:
     assert {judge(clip).why_not(limits) for clip in pans} == {""}
     for clip in pans:
         clip[:, :, 50:64:3, 60:120:2] = 255  # a mark of thin lines
-    # Where little moves under a mark nothing can be told; 5 of these 8 are found.
+    # Where little moves beside a mark nothing can be told of one clip alone.
     assert [judge(clip).why_not(limits) for clip in pans].count("watermark") >= 5
+    marked = compared([judge(clip) for clip in pans])
+    assert {shot.why_not(limits) for shot in marked} == {"watermark"}
+
+
+def test_what_stands_in_one_scene_is_no_mark_and_bars_are_none() -> None:
+    shots = [moving(40 + n, 24, SEEN) for n in range(6)]
+    for n, clip in enumerate(shots):  # a wall of its own in each, before which something moves
+        clip[:, :, 8 * n + 4 : 8 * n + 16 : 4, 40:110:3] = 255
+    assert {shot.why_not(Limits()) for shot in compared([judge(clip) for clip in shots])} == {""}
+    for clip in shots:
+        clip[:, :, :6] = clip[:, :, -6:] = 0
+    assert {shot.why_not(Limits()) for shot in compared([judge(clip) for clip in shots])} == {""}
+
+
+PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png")
+
+
+@pytest.fixture(scope="module")
+def photographs() -> list[Tensor]:
+    """Photographs that come with scikit-image."""
+    skimage = pytest.importorskip("skimage")
+    folder = Path(skimage.__file__).parent / "data"
+    found = [folder / name for name in PHOTOS if (folder / name).exists()]
+    if len(found) < 4:
+        pytest.skip("this scikit-image has few photographs")
+    return [read_image(place) for place in found]
+
+
+def test_real_photographs_move_without_borders_or_jumps_and_are_told_apart(
+    photographs: list[Tensor],
+) -> None:
+    shots = []
+    for n, picture in enumerate(photographs):
+        for move in MOVES:
+            framed = picture.clone()
+            framed[:, [0, -1]] = framed[:, :, [0, -1]] = torch.tensor([255, 0, 255])[
+                :, None, None
+            ].byte()
+            clip = Moving(framed, draw_path(30 + n, move), 20, Fraction(10))
+            frames = clip.read(range(20), size=SEEN)
+            rim = (
+                frames[..., [0, -1], :].float().flatten(2),
+                frames[..., [0, -1]].float().flatten(2),
+            )
+            for part in rim:  # magenta: red and blue full, no green
+                pink = (part[:, 0] > 230) & (part[:, 2] > 230) & (part[:, 1] < 60)
+                assert not pink.any(), "the border shows"
+            change = (frames[1:].float() - frames[:-1].float()).abs().mean((1, 2, 3))
+            assert change.max() < 2.5 * change.median() + 0.5
+            shots.append(frames)
+    marks = [judge(clip) for clip in shots]
+    assert [mark.why_not(Limits()) for mark in marks].count("watermark") == 0
+    film_ = fit_frames(torch.cat(shots), SIZE, "stretch")
+    assert scored(Histograms().cuts(film_), list(range(20, len(film_), 20))) >= 0.9
+    again = judge(fit_frames(fit_frames(shots[0], (96, 54)), SEEN))
+    assert alike(again.hashes, marks[0].hashes)
+    assert not any(alike(marks[0].hashes, other.hashes) for other in marks[3:])
 
 
 def test_hashes_know_a_picture_again(tmp_path: Path) -> None:

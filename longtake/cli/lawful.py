@@ -80,7 +80,9 @@ def _rendered(name: str, values: dict[str, Any]) -> tuple[Lawful, Iterator[Tenso
     """A world and its own frames."""
     from longtake import worlds
 
-    if name not in worlds.WORLDS and (Path(name).exists() or "." in name or "/" in name):
+    if name not in {**worlds.WORLDS, **worlds.ENGINES} and (
+        Path(name).exists() or "." in name or "/" in name
+    ):
         raise InputError("a file is checked against a world", name, "--world digits")
     fps = read_fps(values["fps"] if values["fps"] is not None else 10)
     size = read_size(values["size"] if values["size"] is not None else (128, 128))
@@ -124,7 +126,8 @@ def _lawful(name: str, values: dict[str, Any], size: tuple[int, int], fps: Fract
     settings = read_settings(name, values["sets"])
     seed = read_seed(values["seed"] if values["seed"] is not None else 0)
     world = worlds.make(name, seed=seed, size=size, fps=float(fps), **settings)
-    assert isinstance(world, Lawful)
+    if not isinstance(world, Lawful):
+        raise InputError(f"{name} has no laws that pixels show", "data check", "--world digits")
     return world
 
 

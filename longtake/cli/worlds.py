@@ -62,7 +62,7 @@ def data(ctx: click.Context, voice: Voice) -> None:
         return
     from longtake import worlds
 
-    for name in sorted(worlds.WORLDS):
+    for name in sorted({**worlds.WORLDS, **worlds.ENGINES}):
         kind = worlds.find(name)
         title = (kind.__doc__ or "").partition("\n")[0]
         laws, settings = dict(kind.LAWS), worlds.knobs(name)

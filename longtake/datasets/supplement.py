@@ -18,7 +18,7 @@ from longtake.datasets.shards import save_clip
 from longtake.datasets.shots import SIZE as SHOT_SIZE
 from longtake.datasets.shots import Cuts
 from longtake.datasets.sieves import SIZE as SIEVE_SIZE
-from longtake.datasets.sieves import Limits, alike, judge
+from longtake.datasets.sieves import Limits, Marks, alike, compared, judge
 from longtake.errors import InputError
 from longtake.keys import fingerprint
 from longtake.video import VideoFrames, VideoWriter
@@ -27,6 +27,7 @@ from longtake.video.files import blamed
 JOURNAL, REPORT, FILMS = "journal.jsonl", "report.json", "films.jsonl"
 _CHUNK = 64  # frames looked at together
 _JUDGED = 48  # frames of a stretch that are judged, at most
+Span = tuple[int, int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +104,7 @@ class Supplement:
             dropped.append({"span": None, "why": "unreadable", "what": error.what})
             return line
         line["shots"] = len(shots)
+        seen: list[tuple[Part, Span, Marks, str]] = []
         for span in shots:
             part = Part(footage, span, record.id)
             if part.frames < self.least:
@@ -110,15 +112,16 @@ class Supplement:
                 continue
             some = min(_JUDGED, part.frames)
             start = (part.frames - some) // 2
-            seen = part.read(range(start, start + some), size=SIEVE_SIZE)
-            marks = judge(seen)
+            frames = part.read(range(start, start + some), size=SIEVE_SIZE)
+            seen.append((part, span, judge(frames), self.captioner.caption(record, span, frames)))
+        judged = compared([marks for _, _, marks, _ in seen])
+        for (part, span, _, words), marks in zip(seen, judged, strict=True):
             known = [*before, *(tuple(clip["hashes"]) for clip in clips)]
             why = marks.why_not(self.limits)
             why = why or ("duplicate" if any(alike(marks.hashes, h) for h in known) else "")
             if why:
                 dropped.append({"span": span, "why": why})
                 continue
-            words = self.captioner.caption(record, span, seen)
             path = f"clips/{number:06}_{len(clips):03}.mp4"
             save_clip(part, out / path, "good")
             kept = Record(
@@ -133,9 +136,8 @@ class Supplement:
             )
             source = {"id": record.id, "path": record.path, "span": span, "of": layout.title}
             extra = {"source": source, "captioner": self.captioner.name, "frames": part.frames}
-            measured = {
-                name: round(getattr(marks, name), 4) for name in ("motion", "sharpness", "mark")
-            }
+            names = ("motion", "sharpness", "mark", "overlay")
+            measured = {name: round(getattr(marks, name), 4) for name in names}
             whole = {**told(kept), **extra, **measured}
             clips.append({"record": whole, "hashes": marks.hashes})
         return line

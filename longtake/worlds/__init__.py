@@ -11,7 +11,7 @@ from torch import Tensor
 
 from longtake.errors import InputError, nearest
 
-__all__ = ["WORLDS", "World", "find", "knobs", "make"]
+__all__ = ["ENGINES", "WORLDS", "World", "find", "knobs", "make"]
 
 _COMMON = ("seed", "size", "fps")
 
@@ -44,13 +44,19 @@ WORLDS: Mapping[str, str] = {  # name -> module:class
     "sky": "longtake.worlds.sky:Sky",
     "walker": "longtake.worlds.walker:Walker",
 }
+ENGINES: Mapping[str, str] = {  # the same, of those that a package renders
+    "doom": "longtake.worlds.engines.doom:Doom",
+    "mocap": "longtake.worlds.engines.mocap:Mocap",
+    "rooms": "longtake.worlds.engines.rooms:Rooms",
+}
+_KNOWN = {**WORLDS, **ENGINES}
 
 
 def find(name: str) -> Any:
     """The class of the world called `name`; raises InputError for an unknown name."""
-    if name not in WORLDS:
-        raise InputError(f"unknown world '{name}'", "worlds", nearest(name, WORLDS))
-    module, _, attribute = WORLDS[name].partition(":")
+    if name not in _KNOWN:
+        raise InputError(f"unknown world '{name}'", "worlds", nearest(name, _KNOWN))
+    module, _, attribute = _KNOWN[name].partition(":")
     return getattr(importlib.import_module(module), attribute)
 
 

@@ -1,4 +1,4 @@
-"""Soft-edged shapes, many frames at once, and the frame that painted worlds share.
+"""Soft-edged shapes, many frames at once, and the frame that worlds share.
 
 Lengths count short sides of the picture; x goes right and y down from its upper left corner.
 """
@@ -18,8 +18,8 @@ CHUNK = 8  # frames painted together: small enough to stay in cache
 _ASPECT = 6  # the longest side over the shortest
 
 
-class Painted(abc.ABC):
-    """A world whose pictures are painted from its truth, so the truth is all there is to see."""
+class Framed:
+    """A seed, a size and a rate that can be."""
 
     name: str
 
@@ -41,6 +41,17 @@ class Painted(abc.ABC):
         self.extent = (width / short, height / short)
         self.x = ((torch.arange(width) + 0.5) / short)[None, None]
         self.y = ((torch.arange(height) + 0.5) / short)[None, :, None]
+
+    def seconds(self, indices: Sequence[int]) -> Tensor:
+        """The times of frames, float64; raises InputError for a frame before the first."""
+        places = [int(index) for index in indices]
+        if any(place < 0 for place in places):
+            raise InputError(f"frame {min(places)}", self.name, "0 or more")
+        return torch.tensor(places, dtype=torch.float64) / self.fps
+
+
+class Painted(Framed, abc.ABC):
+    """A world whose pictures are painted from its truth, so the truth is all there is to see."""
 
     @abc.abstractmethod
     def truth(self, indices: Sequence[int]) -> dict[str, Tensor]:
@@ -64,13 +75,6 @@ class Painted(abc.ABC):
                 picture = self.compose(part)
                 out[begin : begin + CHUNK] = picture.mul(255).add_(0.5).clamp_(0, 255).byte()
         return out
-
-    def seconds(self, indices: Sequence[int]) -> Tensor:
-        """The times of frames, float64; raises InputError for a frame before the first."""
-        places = [int(index) for index in indices]
-        if any(place < 0 for place in places):
-            raise InputError(f"frame {min(places)}", self.name, "0 or more")
-        return torch.tensor(places, dtype=torch.float64) / self.fps
 
 
 def colour(text: str) -> Tensor:

@@ -226,10 +226,10 @@ class Script(Painted):
         hop = 2 * math.pi * _LIFT * self.extent[1] / ACTION / self.fps
         far = (moved[..., 0].abs() > fastest + 2 * off) | (moved[..., 1].abs() > hop + 2 * off)
         found = marked("teleport", far & both, "{who} jumped", NAMES)
-        lines = self.extent[1] * (_BOTTOM - _TOP) / max(int(there.any(0).sum()), 1)
-        base = torch.stack([_usual(place[:, n, 1][there[:, n]]) for n in range(len(COLOURS))])
+        stands = [self._stand(place[there[:, n], n, 1]) for n in range(len(COLOURS))]
+        base, lift = torch.tensor(stands).T
         rise = base - place[..., 1]
-        away = ((rise < -2 * off) | (rise > _LIFT * lines + 2 * off)) & (shape >= 0)
+        away = ((rise < -2 * off) | (rise > lift + 2 * off)) & (shape >= 0)
         found += marked("off-path", away, "{who} left its line", NAMES)
         # A lossy codec leaves small actors like no shape much: those are not judged.
         like = state["likeness"]
@@ -237,7 +237,9 @@ class Script(Painted):
         own = like.gather(-1, mean.argmax(-1)[None, :, None].expand(len(like), -1, 1))[..., 0]
         other = (shape >= 0) & (like.amax(-1) > _SURE) & (like.amax(-1) - own > _AHEAD)
         found += marked("identity", other, "{who} has another shape", NAMES)
-        edge = 2 * _RADIUS * self.extent[1] * (_BOTTOM - _TOP) * LEVELS[-1] / 2 + fastest
+        # What leaves is seen cut off by a side, or was no farther from it than it moves in a frame.
+        widest = min(_RADIUS * self.extent[1] * (_BOTTOM - _TOP), 0.13 * self.extent[0])
+        edge = max(LEVELS[-1] * widest, fastest) + 2 * off
         before = torch.cat([place[:1], place[:-1]])
         spot = torch.where(there[..., None], place, before)[..., 0]
         open_ = (spot > edge) & (spot < self.extent[0] - edge)
@@ -246,6 +248,22 @@ class Script(Painted):
             found.append(Violation(0, "vanishing", "no actor is ever seen"))
         return found + marked("vanishing", gone, "{who} went or came in the open", NAMES)
 
+    def _stand(self, heights: Tensor) -> tuple[float, float]:
+        """Where an actor's middle is when it stands, and how high it jumps, told from where it was.
+
+        Of the lines of casts of every number the one that most is of: heights on it, and within a jump of it.
+        """
+        off, high = _READING / self.scale, self.extent[1]
+
+        def fit(line: tuple[float, float]) -> float:
+            rise = line[0] - heights
+            within = (rise > -2 * off) & (rise < line[1] + 2 * off)
+            return float(within.float().sum() + (rise.abs() <= off).sum())
+
+        spans = [(n, (_BOTTOM - _TOP) / count) for count in (1, 2, 3, 4) for n in range(count)]
+        lines = [(high * (_TOP + (n + 1 - _FOOT) * s), high * _LIFT * s) for n, s in spans]
+        return max(lines, key=fit)
+
 
 def _ends(inked: Tensor) -> Tensor:
     """Where lines of pixels (t n l) begin and end to have ink, in pixels: 2 t n; 0 where they never do."""
@@ -253,11 +271,6 @@ def _ends(inked: Tensor) -> Tensor:
     first = torch.where(inked, place, inked.shape[-1]).amin(-1)
     last = torch.where(inked, place + 1, 0).amax(-1)
     return torch.stack([torch.minimum(first, last), last]).float()
-
-
-def _usual(values: Tensor) -> Tensor:
-    """The height an actor stands at: it is lower than any of its jumps."""
-    return values.quantile(0.6) if len(values) else torch.tensor(0.0)
 
 
 def _boxes(truth: Mapping[str, Tensor]) -> Tensor:
