@@ -63,7 +63,7 @@ class GPT(nn.Module):
         needed only where a cache and a bias meet.
         """
         before = 0 if memory is None else len(memory)
-        if mask is None:
+        if mask is None and codes.shape[1] > 1:  # a single token sees all there is
             mask = causal(codes.shape[1], before).to(codes.device)
         x = self.embed(codes)
         if self.text is not None and text is not None:

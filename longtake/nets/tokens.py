@@ -69,15 +69,22 @@ class TokenShape:
 
 
 class Memory:
-    """Keys and values of the tokens read so far, one pair a block: what makes the next token cheap."""
+    """Keys and values of the tokens read so far, one pair a block: what makes the next token cheap.
+
+    Each block's lie in a store with room for as many again, so that a token is written, not all others
+    copied. For reading on alone: gradients do not pass.
+    """
 
     def __init__(self, blocks: int) -> None:
         self._kept: list[tuple[Tensor, Tensor] | None] = [None] * blocks
+        self._count = [0] * blocks
+        self._own = [False] * blocks  # whether nobody else reads the store
 
     def fork(self) -> Memory:
         """The same memory, to be gone on from apart."""
-        other = Memory(0)
-        other._kept = list(self._kept)
+        other = Memory(len(self._kept))
+        other._kept, other._count = list(self._kept), list(self._count)
+        self._own = [False] * len(self._kept)
         return other
 
     @property
@@ -88,16 +95,23 @@ class Memory:
 
     def __len__(self) -> int:
         """Tokens read so far."""
-        first = self._kept[0]
-        return 0 if first is None else first[0].shape[2]
+        return self._count[0]
 
     def extend(self, block: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """All keys and values of a block, with these (b, heads, n, d) at the end."""
+        before = self._count[block]
+        after = before + k.shape[2]
         kept = self._kept[block]
-        if kept is not None:
-            k, v = torch.cat([kept[0], k], 2), torch.cat([kept[1], v], 2)
-        self._kept[block] = k, v
-        return k, v
+        if kept is None or not self._own[block] or kept[0].shape[2] < after:
+            fresh = tuple(x.new_empty(*x.shape[:2], 2 * after, x.shape[3]) for x in (k, v))
+            for store, old in zip(fresh, kept or (), strict=False):
+                store[:, :, :before] = old[:, :, :before]
+            kept = self._kept[block] = (fresh[0], fresh[1])
+            self._own[block] = True
+        for store, new in zip(kept, (k, v), strict=True):
+            store[:, :, before:after] = new
+        self._count[block] = after
+        return kept[0][:, :, :after], kept[1][:, :, :after]
 
 
 class PlacedAttention(nn.Module):
@@ -131,12 +145,11 @@ class PlacedAttention(nn.Module):
         self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, bias: Tensor | None
     ) -> Tensor:
         """softmax(q k^T + bias, where the mask allows) v -> (b, n, width)."""
-        score = q @ k.transpose(-1, -2)
+        seen = mask
         if bias is not None:
-            score = score + bias
-        if mask is not None:
-            score = score.masked_fill(~mask, -torch.inf)
-        return self.out((score.softmax(-1) @ v).transpose(1, 2).flatten(2))
+            seen = bias if mask is None else bias.masked_fill(~mask, -torch.inf)
+        y = F.scaled_dot_product_attention(q, k, v, seen, scale=1.0)
+        return self.out(y.transpose(1, 2).flatten(2))
 
 
 class TokenBlock(nn.Module):
