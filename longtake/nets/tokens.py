@@ -69,23 +69,10 @@ class TokenShape:
 
 
 class Memory:
-    """Keys and values of the tokens read so far, one pair a block: what makes the next token cheap.
-
-    Each block's lie in a store with room for as many again, so that a token is written, not all others
-    copied. For reading on alone: gradients do not pass.
-    """
+    """Keys and values of the tokens read so far, one pair a block: what makes the next token cheap."""
 
     def __init__(self, blocks: int) -> None:
         self._kept: list[tuple[Tensor, Tensor] | None] = [None] * blocks
-        self._count = [0] * blocks
-        self._own = [False] * blocks  # whether nobody else reads the store
-
-    def fork(self) -> Memory:
-        """The same memory, to be gone on from apart."""
-        other = Memory(len(self._kept))
-        other._kept, other._count = list(self._kept), list(self._count)
-        self._own = [False] * len(self._kept)
-        return other
 
     @property
     def size(self) -> int:
@@ -95,23 +82,23 @@ class Memory:
 
     def __len__(self) -> int:
         """Tokens read so far."""
-        return self._count[0]
+        first = self._kept[0]
+        return 0 if first is None else first[0].shape[2]
+
+    def read(self, block: int) -> tuple[Tensor, Tensor]:
+        """A block's keys and values (b, heads, n, d)."""
+        kept = self._kept[block]
+        if kept is None:
+            raise ValueError("nothing has been read")
+        return kept
 
     def extend(self, block: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """All keys and values of a block, with these (b, heads, n, d) at the end."""
-        before = self._count[block]
-        after = before + k.shape[2]
         kept = self._kept[block]
-        if kept is None or not self._own[block] or kept[0].shape[2] < after:
-            fresh = tuple(x.new_empty(*x.shape[:2], 2 * after, x.shape[3]) for x in (k, v))
-            for store, old in zip(fresh, kept or (), strict=False):
-                store[:, :, :before] = old[:, :, :before]
-            kept = self._kept[block] = (fresh[0], fresh[1])
-            self._own[block] = True
-        for store, new in zip(kept, (k, v), strict=True):
-            store[:, :, before:after] = new
-        self._count[block] = after
-        return kept[0][:, :, :after], kept[1][:, :, :after]
+        if kept is not None:
+            k, v = torch.cat([kept[0], k], 2), torch.cat([kept[1], v], 2)
+        self._kept[block] = k, v
+        return k, v
 
 
 class PlacedAttention(nn.Module):
