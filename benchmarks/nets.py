@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from longtake.clip import Clip, ClipRequest, ClipSpec, Noise
 from longtake.controls import Controls
 from longtake.lab.costs import growth
+from longtake.lab.shared import SHAPES
 from longtake.models.masked import masked_loss
 from longtake.models.sheets import laid
 from longtake.models.tokens import TokenModel
@@ -167,7 +168,7 @@ def transformers_(mode: Mode) -> Pair:
     """8 frames of 16x16 latents in patches of 2: 512 tokens that all see each other."""
     from diffusers import CogVideoXTransformer3DModel
 
-    ours = PackedTransformer(PackedShape(channels=8, width=192, blocks=6, ratio=4))
+    ours = PackedTransformer(PackedShape(channels=8, width=192, blocks=4, ratio=4))
     theirs = CogVideoXTransformer3DModel(
         num_attention_heads=6,
         attention_head_dim=32,
@@ -194,10 +195,10 @@ def transformers_(mode: Mode) -> Pair:
 
 
 def pictures_kl(mode: Mode) -> Pair:
-    """16 frames of 64x64, each by itself, to 8 numbers for 8x8 pixels, and back."""
+    """16 frames of 64x64, each by itself, to 8 numbers for 8x8 pixels, and back; ours takes 2x2 pixels as a place."""
     from diffusers import AutoencoderKL
 
-    ours = KLVideo(VideoShape(8, (32, 64, 64, 64), (False,) * 3, blocks=1))
+    ours = KLVideo(SHAPES["kl"])
     theirs = AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
@@ -214,7 +215,7 @@ def films_kl(mode: Mode) -> Pair:
     """The same with layers across time in the decoder; ours has them in the encoder as well."""
     from diffusers import AutoencoderKLTemporalDecoder
 
-    ours = KLVideo(VideoShape(8, (32, 48, 48, 48), (False,) * 3, taps=3))
+    ours = KLVideo(VideoShape(8, (32, 48, 64), (False, False), taps=3, patch=(1, 2)))
     theirs = AutoencoderKLTemporalDecoder(
         down_block_types=("DownEncoderBlock2D",) * 4,
         block_out_channels=(32, 32, 32, 64),
@@ -228,7 +229,7 @@ def pictures_vq(mode: Mode) -> Pair:
     """The same as the first, to one of 512 codes."""
     from diffusers import VQModel
 
-    ours = VQVideo(VideoShape(8, (32, 64, 64, 64), (False,) * 3), VectorQuantiser(512, 8))
+    ours = VQVideo(SHAPES["kl"], VectorQuantiser(512, 8))
     theirs = VQModel(
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
@@ -342,7 +343,10 @@ def grown(rounds: int) -> Line:
     torch.manual_seed(0)
     tokens = TokenShape(512, width=64, blocks=2)
     planes = UNetShape(channels=12, widths=(32, 64), attends=(True, True))
-    coded = {"latent bottleneck": BottleneckTransformer(tokens), "masked": MaskedTransformer(tokens)}
+    coded = {
+        "latent bottleneck": BottleneckTransformer(tokens),
+        "masked": MaskedTransformer(tokens),
+    }
     framed = {
         "three planes": PlaneUNet(planes, PLANES),
         "packed": PackedTransformer(PackedShape(channels=4, width=64, blocks=2)),

@@ -84,9 +84,7 @@ def test_the_world_may_be_laid_anywhere() -> None:
         other[0, n, 4:13], other[0, n, 13:] = rotation.flatten(), -rotation @ new
     for a, b in zip(turned(one), turned(other), strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(
-        Epipolar()(one, SIZE), Epipolar()(other, SIZE), atol=1e-3, rtol=1e-3
-    )
+    torch.testing.assert_close(Epipolar()(one, SIZE), Epipolar()(other, SIZE), atol=1e-3, rtol=1e-3)
 
 
 def test_a_place_looks_only_near_its_line() -> None:

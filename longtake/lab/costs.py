@@ -87,6 +87,8 @@ def masked_growth(
         codes = torch.randint(CODES, (1, count // 4, 1, 8, 8))
         return masked_loss(net, laid(codes, torch.arange(count // 4)[None], 0))
 
-    with sdpa_kernel(SDPBackend.MATH):  # papers count the scores of attention, kernels need not keep them
+    with sdpa_kernel(
+        SDPBackend.MATH
+    ):  # papers count the scores of attention, kernels need not keep them
         found = list(growth(nets, loss, frames, rounds))
     yield from found

@@ -186,7 +186,9 @@ class Trial:
 
         def made() -> dict[str, Tensor]:
             video = self.video(use, count, frames)
-            return {"latents": torch.cat([codec.encode(film[None].float() / 255) for film in video])}
+            return {
+                "latents": torch.cat([codec.encode(film[None].float() / 255) for film in video])
+            }
 
         return self.lab.kept(f"{self.world}/{use}-{kind}", made)["latents"]
 

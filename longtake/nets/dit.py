@@ -81,7 +81,9 @@ def place_angles(places: Tensor, count: int) -> Tensor:
     return places[..., None] * (2 * math.pi * rates)
 
 
-LONG = 1024  # tokens from which scores are not kept: memory grows with tokens, not with their square
+LONG = (
+    1024  # tokens from which scores are not kept: memory grows with tokens, not with their square
+)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from longtake.nets.dit import Mixer, rotate
+from longtake.nets.dit import Mixer
 from longtake.nets.rotary import angles, by_parts, frequencies, shares
 
 
@@ -101,6 +101,13 @@ class Memory:
         return k, v
 
 
+def turned(x: Tensor, angles: Tensor) -> Tensor:
+    """`dit.rotate` in fewer operations, which round otherwise."""
+    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+    other = x.roll(x.shape[-1] // 2, -1)
+    return torch.addcmul(x * torch.cat([cos, cos], -1), other, torch.cat([-sin, sin], -1))
+
+
 class PlacedAttention(nn.Module):
     """Attention from `x` to `source` (itself, unless given): normalised queries and keys, rotary places.
 
@@ -119,14 +126,14 @@ class PlacedAttention(nn.Module):
     def queries(self, x: Tensor, turns: Tensor | None) -> Tensor:
         """(b, n, width) -> (b, heads, n, head)."""
         q = F.normalize(self.q(x).unflatten(-1, (-1, self.head)).transpose(1, 2), dim=-1)
-        q = q if turns is None else rotate(q, turns[:, None])
+        q = q if turns is None else turned(q, turns[:, None])
         return q * self.sharpness
 
     def keys(self, x: Tensor, turns: Tensor | None) -> tuple[Tensor, Tensor]:
         """(b, n, width) -> keys and values, each (b, heads, n, head)."""
         k, v = self.kv(x).unflatten(-1, (2, -1, self.head)).permute(2, 0, 3, 1, 4)
         k = F.normalize(k, dim=-1)
-        return (k if turns is None else rotate(k, turns[:, None])), v
+        return (k if turns is None else turned(k, turns[:, None])), v
 
     def mix(
         self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, bias: Tensor | None
