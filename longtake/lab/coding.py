@@ -25,10 +25,18 @@ if TYPE_CHECKING:
 BATCH, CLIP = 4, 16  # clips that a codec learns from at a time, and their frames
 
 
-def films(lab: Lab, world: str, use: str, count: int, frames: int, fps: float) -> Tensor:
+def films(
+    lab: Lab,
+    world: str,
+    use: str,
+    count: int,
+    frames: int,
+    fps: float,
+    size: tuple[int, int] = SIZE,
+) -> Tensor:
     """Films of a world in bytes, (n, t, 3, h, w)."""
     drawn = [lab.number(f"{use}/{n}") % 2**31 for n in range(lab.count(count, least=8))]
-    made = [worlds.make(world, seed=n, size=SIZE, fps=fps) for n in drawn]
+    made = [worlds.make(world, seed=n, size=size, fps=fps) for n in drawn]
     return torch.stack([one.render(range(frames)) for one in made])
 
 

@@ -3,7 +3,7 @@
     tools/train_shared.py maze --kind kl
 
 makes one; it lies in the package. "kl": frame by frame, 8 numbers for 8x8 pixels. "vq": 4 frames by 8x8
-pixels to one of 512 codes, causal in time.
+pixels to one of 512 codes, causal in time. "fine": the same of 2 frames.
 """
 
 from __future__ import annotations
@@ -35,19 +35,21 @@ SIZE = (64, 64)
 SHAPES = {
     "kl": VideoShape(8, (32, 64, 96), (False, False), patch=(1, 2)),
     "vq": VideoShape(16, (40, 80), (True,), taps=3, causal=True, patch=(2, 4)),
+    "fine": VideoShape(16, (40, 80), (False,), taps=3, causal=True, patch=(2, 4)),
 }
 CODES = 512
-STEPS = {"kl": 1500, "vq": 2500}  # of training
+STEPS = {"kl": 1500, "vq": 2500, "fine": 2500}  # of training
 
 
 def codec(world: str, kind: str = "kl", device: str = "cpu") -> Codec:
     """The shared codec of a world."""
     worlds.find(world)
-    return _read(shared_codec(world, kind), kind, device)
+    return read_codec(shared_codec(world, kind), kind, device)
 
 
 @functools.lru_cache(maxsize=4)
-def _read(path: Path, kind: str, device: str) -> Codec:
+def read_codec(path: Path, kind: str, device: str = "cpu") -> Codec:
+    """A codec that `make_codec` wrote."""
     hint = f"tools/train_shared.py {path.stem.partition('_')[0]} --kind {kind}, which makes it"
     try:
         with safe_open(path, "np") as file:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 SPECS: Mapping[str, Mapping[str, Any]] = {  # of the shared codecs, known without torch
     "kl": {"channels": 8, "down": 8, "stride": 1, "context": (0, 0), "codes": 0},
     "vq": {"channels": 1, "down": 8, "stride": 4, "context": (10, 0), "codes": 512},
+    "fine": {"channels": 1, "down": 8, "stride": 2, "context": (12, 0), "codes": 512},
 }
 SAMPLING = Sampling(steps=12, shift=2.0)  # of every proof's flows
 

@@ -102,20 +102,36 @@ class FrameModel:
     @torch.no_grad()
     def sample_batch(self, requests: Sequence[ClipRequest]) -> list[Clip]:
         """Requests of equal numbers of targets and observed frames, as one batch."""
+        denoise = self.denoiser(self.scene(requests), requests)
+        return self.travelled(requests, denoise, self.start(requests))
+
+    def scene(self, requests: Sequence[ClipRequest]) -> Scene:
+        """Requests as one batch of arrays, where the net is."""
         self.net.eval()
-        device = next(self.net.parameters()).device
         scenes = [scene_of(request, self.spec, self.net.shape.text) for request in requests]
-        start = torch.cat([self._start(request) for request in requests]).to(device)
+        return Scene.join(scenes, self._device)
+
+    def start(self, requests: Sequence[ClipRequest]) -> Tensor:
+        """Where the targets' way begins, (b, targets, c, h, w)."""
+        return torch.cat([self._start(request) for request in requests]).to(self._device)
+
+    def travelled(
+        self, requests: Sequence[ClipRequest], denoise: Denoise, start: Tensor
+    ) -> list[Clip]:
+        """From `start` along the levels to a clip for every request."""
         levels = tail(self.levels, requests[0].strength)
 
         def draw(use: str) -> Tensor:
             rows = [r.noise.clip(r.samples, r.targets, r.frame, use) for r in requests]
-            return torch.cat(rows).to(device)
+            return torch.cat(rows).to(start.device)
 
-        denoise = self.denoiser(Scene.join(scenes, device), requests)
         x = sampler(self.rule)(denoise, start, levels, draw)
         rows = x.cpu().split([len(r.samples) for r in requests])
         return [Clip(row, r.targets) for row, r in zip(rows, requests, strict=True)]
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.net.parameters()).device
 
     def denoiser(self, scene: Scene, requests: Sequence[ClipRequest]) -> Denoise:
         """x0 of a scene's targets, (b, targets, c, h, w)."""

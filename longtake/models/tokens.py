@@ -20,7 +20,7 @@ from longtake.clip import Clip, ClipRequest, ClipSpec
 from longtake.errors import FitError
 from longtake.models.picking import Picking, pick, uniform
 from longtake.models.sheets import Sheet, clips, joined, sheet
-from longtake.nets.gpt import GPT
+from longtake.nets.gpt import GPT, Decoder
 from longtake.nets.tokens import Memory, prefix_causal
 
 ROOM = 1 << 28  # bytes of keys and values that a model keeps of prefixes
@@ -92,7 +92,7 @@ class Prefixes:
         self._kept: OrderedDict[str, Memory] = OrderedDict()
 
     def read(self, whole: Sheet, device: torch.device) -> Memory:
-        """Keys and values of a sheet's prefix, to be gone on from; read anew if not kept."""
+        """Keys and values of a sheet's prefix; read anew if not kept."""
         parts = [whole.codes[:, : whole.prefix], whole.places[:, : whole.prefix]]
         parts += [] if whole.text is None else [whole.text[:, : whole.prefix]]
         mark = self._mark(parts)
@@ -106,7 +106,7 @@ class Prefixes:
         self._kept[mark] = memory
         while len(self._kept) > 1 and sum(kept.size for kept in self._kept.values()) > self.room:
             self._kept.popitem(last=False)
-        return memory.fork()
+        return memory
 
     def _mark(self, parts: Sequence[Tensor]) -> str:
         """Of the prefix, and of the state the weights are in, for a net may be in training."""
@@ -133,7 +133,7 @@ class Reader:
         shifted = [whole.places[:, : whole.prefix + 1], whole.places[:, whole.prefix : -1]]
         self._held = torch.cat(shifted, 1).to(device)
         self._text = None if whole.text is None else whole.text.to(device)
-        self._memory: Memory | None = None
+        self._decoder: Decoder | None = None
 
     def all(self, tokens: Tensor) -> Tensor:
         """Logits (b, n, codes) for every target, given all tokens (b, n) before them; no cache."""
@@ -147,22 +147,14 @@ class Reader:
 
     def next(self, token: Tensor) -> Tensor:
         """Logits (b, codes) of the next target, given one more token (b, 1)."""
-        if self._memory is None:
+        if self._decoder is None:
             prefixes = self._prefixes or Prefixes(self.net)
             read = self.prefix > 0
-            self._memory = prefixes.read(self._sheet, self._device) if read else self.net.memory()
-        start = len(self._memory)
-        stop = start + 1
-        part = slice(start, stop)
-        logits = self.net(
-            token.to(self._device),
-            self._held[:, part],
-            self._asked[:, part],
-            self._row(start, stop),
-            memory=self._memory,
-            reads=self._held[:, :stop],
-        )
-        return logits[:, -1].cpu()
+            memory = prefixes.read(self._sheet, self._device) if read else self.net.memory()
+            places = self._held, self._asked
+            self._decoder = Decoder(self.net, memory, *places, self._text)
+        logits = self._decoder.next(token[:, 0].to(self._device))
+        return logits.cpu()
 
     def _row(self, start: int, stop: int) -> Tensor | None:
         return None if self._text is None else self._text[:, start:stop]

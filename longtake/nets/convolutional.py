@@ -266,6 +266,11 @@ class KLVideo(nn.Module):
         self.encoder = _Posterior(self.shape)
         self.decoder = VideoDecoder(self.shape)
 
+    def forward(self, video: Tensor) -> Tensor:
+        """There and back by the means, (b, t, 3, h, w), about [-1, 1]."""
+        made: Tensor = self.decoder(self.encoder(video)[0])
+        return made
+
 
 class VQVideo(nn.Module):
     """An autoencoder whose latents are codes of a quantiser: per frame (VQ-GAN), 3D, causal."""

@@ -81,9 +81,14 @@ def place_angles(places: Tensor, count: int) -> Tensor:
     return places[..., None] * (2 * math.pi * rates)
 
 
+LONG = (
+    1024  # tokens from which scores are not kept: memory grows with tokens, not with their square
+)
+
+
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """softmax(q k^T) v. On the CPU written out: for short sequences it runs backward up to 8 times faster."""
-    if q.is_cuda:
+    """softmax(q k^T) v. On the CPU written out while sequences are short: what films are made of stays the same to the bit."""
+    if q.is_cuda or q.shape[-2] > LONG:
         return F.scaled_dot_product_attention(q, k, v, scale=1.0)
     return (q @ k.transpose(-1, -2)).softmax(-1) @ v
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -63,7 +64,7 @@ class GPT(nn.Module):
         needed only where a cache and a bias meet.
         """
         before = 0 if memory is None else len(memory)
-        if mask is None:
+        if mask is None and codes.shape[1] > 1:  # a single token sees all there is
             mask = causal(codes.shape[1], before).to(codes.device)
         x = self.embed(codes)
         if self.text is not None and text is not None:
@@ -80,4 +81,74 @@ class GPT(nn.Module):
             kept = None if memory is None else (memory, number)
             x = block(x, ask, hold, mask, added, kept)
         logits: Tensor = self.leave(F.rms_norm(x, x.shape[-1:]))
+        return logits.float()
+
+
+class Decoder:
+    """Reads on where a memory ends, one token at a time: what `GPT` does with a cache, in fewer operations.
+
+    held, asked (b, m, axes), text (b, m, d): of all tokens there will be, those of the memory first.
+    Queries, keys and values come of one product; keys lie transposed, in a store that is as long as
+    it will get. Weights are those of the moment.
+    """
+
+    @torch.inference_mode()
+    def __init__(
+        self, net: GPT, memory: Memory, held: Tensor, asked: Tensor, text: Tensor | None = None
+    ) -> None:
+        self.net, shape = net, net.shape
+        self.heads, self.count, self._places = shape.width // shape.head, len(memory), (asked, held)
+        self._told = None if net.text is None or text is None else net.text(text)
+        turns = torch.stack([shape.turns(asked), shape.turns(held)], 2)  # (b, m, 2, head/2)
+        cos, sin = (wave.to(net.embed.weight)[:, :, :, None] for wave in (turns.cos(), turns.sin()))
+        self._turns = torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1)
+        self._layers = [self._layer(memory, number) for number in range(shape.blocks)]
+
+    def _layer(self, memory: Memory, number: int) -> tuple[Tensor, ...]:
+        """Weights of a block, and its stores."""
+        block, (b, room) = self.net.blocks[number], self._places[0].shape[:2]
+        attention, mixer, head = block.attention, block.mixer, self.net.shape.head  # type: ignore[union-attr]
+        like = attention.q.weight
+        keys = like.new_empty(b * self.heads, head, room)
+        values = like.new_empty(b * self.heads, room, head)
+        if self.count:
+            k, v = (part.flatten(0, 1) for part in memory.read(number))
+            keys[:, :, : self.count], values[:, : self.count] = k.transpose(1, 2), v
+        return (
+            torch.cat([like, attention.kv.weight]),
+            attention.sharpness[:, 0],
+            attention.out.weight,
+            mixer.up.weight,
+            mixer.down.weight,
+            keys,
+            values,
+        )
+
+    @torch.inference_mode()
+    def next(self, token: Tensor) -> Tensor:
+        """One more token (b,) -> logits (b, codes)."""
+        net, width, b = self.net, self.net.shape.width, len(token)
+        here, stop, half = self.count, self.count + 1, net.shape.head // 2
+        x = net.embed(token)
+        if self._told is not None:
+            x = x + self._told[:, here]
+        cos, sin = (wave[:, here] for wave in self._turns)
+        added = None
+        if net.bias is not None:
+            asked, held = self._places
+            added = net.bias(asked[:, here:stop], held[:, :stop]).flatten(0, 1)
+        for qkv, sharpness, out, up, down, keys, values in self._layers:
+            y = F.linear(F.rms_norm(x, (width,)), qkv).view(b, 3, self.heads, -1)
+            both = F.normalize(y[:, :2], dim=-1)
+            both = torch.addcmul(both * cos, both.roll(half, -1), sin)
+            keys[:, :, here], values[:, here] = both[:, 1].flatten(0, 1), y[:, 2].flatten(0, 1)
+            q = (both[:, 0] * sharpness).view(-1, 1, 2 * half)
+            score = torch.bmm(q, keys[:, :, :stop])
+            score = score if added is None else score + added
+            y = torch.bmm(score.softmax(-1), values[:, :stop]).view(b, width)
+            x = x + F.linear(y, out)
+            gate, value = F.linear(F.rms_norm(x, (width,)), up).chunk(2, -1)
+            x = x + F.linear(F.silu(gate) * value, down)
+        self.count = stop
+        logits: Tensor = net.leave(F.rms_norm(x, (width,)))
         return logits.float()

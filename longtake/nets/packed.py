@@ -63,7 +63,10 @@ class PackedShape:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """Tokens of one sequence or several: numbers (b, n, k), places (b, n, 3), six modulations (b, n, 6, d)."""
+    """Tokens of one sequence or several: numbers (b, n, k), places (b, n, 3), six modulations (b, f, 6, d).
+
+    n is a multiple of f: as many tokens in a row share a modulation as there are to each.
+    """
 
     tokens: Tensor
     places: Tensor
@@ -80,13 +83,14 @@ class PackedBlock(nn.Module):
         self.mixer = Mixer(shape.width, shape.ratio)
 
     def forward(self, x: Tensor, told: Tensor, turns: Tensor, mask: Tensor | None) -> Tensor:
-        shift, scale, gate, shift2, scale2, gate2 = (told + self.table).unbind(2)
-        y = F.rms_norm(x, x.shape[-1:]) * (1 + scale) + shift
+        shift, scale, gate, shift2, scale2, gate2 = (told + self.table)[:, :, :, None].unbind(2)
+        x = x.unflatten(1, (told.shape[1], -1))  # (b, f, tokens of each, d)
+        y = torch.addcmul(shift, F.rms_norm(x, x.shape[-1:]), 1 + scale).flatten(1, 2)
         k, v = self.attention.keys(y, turns)
         y = self.attention.mix(self.attention.queries(y, turns), k, v, mask, None)
-        x = x + (1 + gate) * y
-        y = F.rms_norm(x, x.shape[-1:]) * (1 + scale2) + shift2
-        return x + (1 + gate2) * self.mixer(y)
+        x = torch.addcmul(x, y.view_as(x), 1 + gate)
+        y = torch.addcmul(shift2, F.rms_norm(x, x.shape[-1:]), 1 + scale2)
+        return torch.addcmul(x, self.mixer(y), 1 + gate2).flatten(1, 2)
 
 
 class PackedTransformer(nn.Module):
@@ -118,7 +122,7 @@ class PackedTransformer(nn.Module):
         self, clips: Sequence[tuple[Tensor, Tensor, Tensor, Told]], room: int
     ) -> list[Tensor]:
         """What `forward` gives for each of `clips`, (1, t, ...) each, in rows of at most `room` tokens."""
-        rows = [self._row(*clip) for clip in clips]
+        rows = [_each(self._row(*clip)) for clip in clips]
         lengths = [row.tokens.shape[1] for row in rows]
         bins = packing(lengths, room)
         longest = max(sum(lengths[n] for n in group) for group in bins)
@@ -173,8 +177,7 @@ class PackedTransformer(nn.Module):
             ],
             -1,
         )
-        each = grid[0] * grid[1]
-        return Row(tokens, places.flatten(1, 3), six.repeat_interleave(each, 1))
+        return Row(tokens, places.flatten(1, 3), six)
 
     def _frames(self, tokens: Tensor, like: Tensor) -> Tensor:
         p, (b, t, _, h, w) = self.shape.patch, like.shape
@@ -195,6 +198,12 @@ def packing(lengths: Sequence[int], room: int) -> list[list[int]]:
         else:
             rows.append([n])
     return rows
+
+
+def _each(row: Row) -> Row:
+    """The same with modulations for every token, so that rows can be joined."""
+    count = row.tokens.shape[1] // row.told.shape[1]
+    return dataclasses.replace(row, told=row.told.repeat_interleave(count, 1))
 
 
 def _longer(part: Tensor, more: int) -> Tensor:
