@@ -189,7 +189,10 @@ def processes(film: Film) -> Iterator[tuple[Work, Work]]:
 
 def ray(film: Film) -> Iterator[tuple[Work, Work]]:
     """Actors of one thread each."""
-    return two_workers(film, lambda count: Ray("", film.make(), most=count))
+    import ray as cluster
+
+    cluster.init(num_cpus=3, log_to_driver=False)  # one worker and two stand by side by side
+    yield from two_workers(film, lambda count: Ray("", film.make(), most=count))
 
 
 def length(film: Film) -> Iterator[tuple[Work, Work]]:
