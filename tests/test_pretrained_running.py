@@ -85,6 +85,86 @@ def test_attention_and_step_caching_are_diffusers_own(folder: Path) -> None:
     assert Running(cache="first-block").mark != Running().mark
 
 
+@pytest.fixture(scope="module")
+def cog(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return parts.saved("cog-text", tmp_path_factory.mktemp("pipelines"))
+
+
+def test_caches_that_count_calls_are_for_pipelines_with_one_call_a_step(
+    folder: Path, cog: Path
+) -> None:
+    for name, config in (
+        ("pab", diffusers.PyramidAttentionBroadcastConfig(spatial_attention_block_skip_range=3)),
+        ("faster", diffusers.FasterCacheConfig(tensor_format="BFCHW")),
+    ):
+        pipe = parts.made("cog-text")
+        plain = direct(pipe)
+        config.current_timestep_callback = lambda pipe=pipe: pipe.current_timestep
+        pipe.transformer.enable_cache(config)
+        told = "pab:spatial_attention_block_skip_range=3" if name == "pab" else name
+        assert torch.equal(film(cog, cache=told), direct(pipe))
+        assert not torch.equal(direct(pipe), plain)
+        with pytest.raises(InputError, match="twice a step"):
+            film(folder, cache=name)
+    with pytest.raises(InputError, match=r"no argument 'treshold'.*threshold"):
+        film(folder, cache="first-block:treshold=0.1")
+
+
+def test_nothing_is_cached_from_one_call_to_the_next(folder: Path, tmp_path: Path) -> None:
+    def made(frames: int, run: Path) -> Tensor:
+        system = pretrained(folder=str(folder), clip=9, steps=4, cache="first-block:threshold=0.9")
+        asked = {"frames": frames, "size": (32, 16), "seed": 3}
+        take = longtake.generate(PROMPT, model=system, run=run, **asked)
+        return torch.stack(list(take))
+
+    whole = made(17, tmp_path / "whole")
+    made(9, tmp_path / "parts")
+    assert torch.equal(made(17, tmp_path / "parts"), whole)
+
+
+def test_weights_kept_as_float8_make_nearly_the_same_film(folder: Path) -> None:
+    plain, small = film(folder).float(), film(folder, quantise="float8").float()
+    assert 0 < (plain - small).abs().mean() < 8
+    system = pretrained(folder=str(folder), quantise="float8")
+    net = system.stages[0].models["clip"].made.pipe.transformer
+    assert net.blocks[0].attn1.to_q.weight.dtype == torch.float8_e4m3fn
+    assert Running(quantise="float8").mark != Running().mark
+
+
+def test_weights_are_quantised_by_diffusers_own_configurations(folder: Path) -> None:
+    pytest.importorskip("torchao")
+    how = Running(quantise="torchao").loading
+    pipe = diffusers.WanPipeline.from_pretrained(str(folder), dtype=torch.float32, **how)
+    assert torch.equal(film(folder, quantise="torchao"), direct(pipe))
+    with pytest.raises(InputError, match="Int8WeightOnlyConfig"):
+        film(folder, quantise="torchao:Int8WeightsOnlyConfig")
+
+
+def test_what_quantises_and_is_not_installed_is_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"pip install bitsandbytes"):
+        _ = Running(quantise="bitsandbytes").loading
+
+
+def test_blocks_that_repeat_are_compiled_and_tiles_are_on() -> None:
+    pipe = Running(compile="default", tiling="on").prepare(parts.made("wan-text"))
+    assert all(block._compiled_call_impl is not None for block in pipe.transformer.blocks)
+    assert pipe.transformer._compiled_call_impl is None, "films replace its forward"
+    assert pipe.vae.use_tiling
+    with pytest.raises(InputError, match="compile=default"):
+        Running(compile="default").prepare(parts.made("cog-text"))
+
+
+def test_a_device_map_is_diffusers_own(folder: Path) -> None:
+    assert torch.equal(film(folder, device_map="cpu"), film(folder))
+    with pytest.raises(InputError, match="device map has placed"):
+        Running(device="cuda", offload="model", device_map="balanced")
+    with pytest.raises(InputError, match="not supported"):
+        film(folder, device_map="everywhere")
+
+
 def test_what_no_knob_says_is_an_argument_of_the_call(folder: Path) -> None:
     longer = direct(parts.made("wan-text"), guidance_scale=9.0, max_sequence_length=4)
     assert torch.equal(film(folder, call="guidance_scale=9; max_sequence_length=4"), longer)

@@ -23,7 +23,13 @@ from longtake.codecs.vaes import ltx_margin
 VAES = {
     "wan": (parts.wan_vae, 16, 1e-5),
     "wan-patched": (
-        lambda: parts.wan_vae(patch_size=2, in_channels=12, out_channels=12, is_residual=True),
+        lambda: parts.wan_vae(
+            patch_size=2,
+            in_channels=12,
+            out_channels=12,
+            is_residual=True,
+            scale_factor_spatial=16,
+        ),
         16,
         1e-5,
     ),
@@ -105,6 +111,57 @@ def test_encoding_as_a_stream_is_encoding_the_whole(name: str) -> None:
         assert made.shape == whole.shape
         assert (made - whole).abs().max() <= 1e-5
         assert (codec.encode(video) - whole).abs().max() <= 1e-5
+
+
+TILED = ("wan", "wan-patched", "cog", "hunyuan", "mochi", "ltx", "ltx2")
+
+
+def _in_tiles(codec: VaeCodec) -> None:
+    """Tiles of four latents each side, of which they share one."""
+    vae = codec.vae
+    wide = 4 * codec.spec.down
+    if type(vae).__name__ == "AutoencoderKLCogVideoX":
+        vae.enable_tiling(wide, wide, 0.25, 0.25)
+    else:
+        vae.enable_tiling(
+            tile_sample_min_height=wide,
+            tile_sample_min_width=wide,
+            tile_sample_stride_height=wide - codec.spec.down,
+            tile_sample_stride_width=wide - codec.spec.down,
+        )
+
+
+@pytest.mark.parametrize("name", TILED)
+def test_a_stream_of_tiles_is_the_whole_film_in_tiles(name: str) -> None:
+    codec, channels = _codec(name)
+    _in_tiles(codec)
+    z = torch.randn(1, 7, channels, 5, 9)
+    raw = codec.kind.outward(codec.vae, z.transpose(1, 2))
+    with torch.no_grad():
+        whole = codec.vae.decode(raw).sample.transpose(1, 2) * 0.5 + 0.5
+    stream = codec.stream(7)
+    pieces = [stream.push(z[:, n : n + 3], n + 3 >= 7) for n in range(0, 7, 3)]
+    made = torch.cat([piece for piece in pieces if piece.shape[1]], dim=1)
+    assert made.shape == whole.shape
+    assert (made - whole.clamp(0, 1)).abs().max() <= 1e-5
+    codec.vae.disable_tiling()
+    assert (codec.decode(z) - made).abs().max() > 1e-4, "nothing was cut"
+
+
+@pytest.mark.parametrize("name", [name for name in TILED if name != "wan-patched"])
+def test_a_stream_encodes_tiles_as_the_whole_video_is(name: str) -> None:
+    codec, _ = _codec(name)
+    _in_tiles(codec)
+    frames, (high, wide) = 2 * codec.spec.stride + 1, (5 * codec.spec.down, 9 * codec.spec.down)
+    video = torch.rand(1, frames, 3, high, wide)
+    with torch.no_grad():
+        raw = codec.vae.encode((video * 2 - 1).transpose(1, 2)).latent_dist.mode()
+    whole = codec.kind.inward(codec.vae, raw).transpose(1, 2)
+    stream = codec.encoding(frames)
+    pieces = [stream.push(video[:, n : n + 5], n + 5 >= frames) for n in range(0, frames, 5)]
+    made = torch.cat([piece for piece in pieces if piece.shape[1]], dim=1)
+    assert made.shape == whole.shape
+    assert (made - whole).abs().max() <= 1e-5
 
 
 class Live(TorchDispatchMode):

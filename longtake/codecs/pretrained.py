@@ -18,6 +18,7 @@ from torch import Tensor
 
 from longtake.clip import CodecSpec, CodecStream
 from longtake.codecs.encoding import ENCODERS, EncodeStream, Whole
+from longtake.codecs.tiling import in_tiles
 from longtake.codecs.vaes import GROUP, PICTURES, VAES, Vae, ltx_margin
 
 LONG = 65  # frames of a video that are encoded at once
@@ -80,7 +81,13 @@ class VaeCodec:
 
     def stream(self, length: int | None) -> CodecStream:
         """Latents of one take in their order -> pixels in [0, 1]."""
-        return _Pixels(self, self.kind.stream(self.vae, length, self.whole))
+
+        def make(tile: bool) -> CodecStream:
+            # tiles of Wan's are decoded frame by frame, also those of a film no longer than the clip
+            apart = tile and self.kind.stream is OneByOne
+            return self.kind.stream(self.vae, length, 0 if apart else self.whole)
+
+        return _Pixels(self, in_tiles(self.vae, make, decodes=True))
 
 
 class ChunkCodec:
@@ -104,8 +111,11 @@ class _Latents:
     """Around an encoder's stream: pixels in [0, 1] in, film latents out; pictures apart one by one."""
 
     def __init__(self, codec: VaeCodec, frames: int) -> None:
-        self._codec = codec
-        self._inner = ENCODERS.get(type(codec.vae).__name__, Whole)(codec.vae, frames)
+        self._codec, kind = codec, ENCODERS.get(type(codec.vae).__name__, Whole)
+        # what is encoded as a whole cuts its tiles itself
+        self._inner: Any = kind(codec.vae, frames)
+        if not isinstance(self._inner, Whole):
+            self._inner = in_tiles(codec.vae, lambda tile: kind(codec.vae, frames), decodes=False)
 
     @torch.no_grad()
     def push(self, video: Tensor, last: bool) -> Tensor:
@@ -143,8 +153,18 @@ class OneByOne:
         self._whole, self._held = length is not None and length <= whole, list[Tensor]()
 
     def push(self, latents: Tensor, last: bool) -> Tensor:
+        return self.finish(self.raw(latents, last))
+
+    def finish(self, video: Tensor) -> Tensor:
+        """Pixels as `decode` gives them, of what the decoder makes."""
         from diffusers.models.autoencoders.autoencoder_kl_wan import unpatchify
 
+        if self._vae.config.patch_size is not None and video.shape[2]:
+            video = unpatchify(video, patch_size=self._vae.config.patch_size)
+        return video.clamp(-1.0, 1.0)
+
+    def raw(self, latents: Tensor, last: bool) -> Tensor:
+        """What the decoder makes, before it is clipped."""
         # a 1x1x1 convolution of many frames rounds otherwise than that of one
         if self._whole:
             self._held.append(latents)
@@ -158,10 +178,7 @@ class OneByOne:
             first = {} if self._begun else {"first_chunk": True}
             frames.append(self._vae.decoder(x, feat_cache=self._kept, feat_idx=[0], **first))
             self._begun = True
-        video = torch.cat(frames, dim=2)
-        if self._vae.config.patch_size is not None:
-            video = unpatchify(video, patch_size=self._vae.config.patch_size)
-        return video.clamp(-1.0, 1.0)
+        return torch.cat(frames, dim=2)
 
 
 class InPairs:

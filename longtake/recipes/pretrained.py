@@ -129,6 +129,10 @@ def pretrained(
     lora: str = "",
     attention: str = "",
     cache: str = "none",
+    quantise: str = "none",
+    compile: str = "none",
+    tiling: str = "off",
+    device_map: str = "",
     download: str = "no",
 ) -> System:
     """The system of a pipeline's folder, or of its hub id. clip: frames in a call; steps, guidance: 0 and -1, the pipeline's own.
@@ -139,11 +143,13 @@ def pretrained(
     their noise), fifo (frame after frame out of a queue of rising noise), reuse (a clip's noise and denoising are
     made of the last one's), or none. observed_noise, anchor, history: against drift, see `longtake.models.wrappers.NoiseAugmented`,
     `longtake.models.drift.Anchored` and `longtake.models.pretrained.history`. call: further arguments of the pipeline's
-    call, NAME=VALUE; NAME=VALUE. dtype, offload, lora, attention, cache: see `Running`. download: of a hub id that is not on this machine: no, ask or yes.
+    call, NAME=VALUE; NAME=VALUE. dtype, offload, lora, attention, cache,
+    quantise, compile, tiling, device_map: see `Running`. download: of a hub id that is not on this machine: no, ask or yes.
     """
     told = (scheme, noise, clip, steps, guidance, negative, length, observed_noise, anchor, history)
     knobs = Knobs(*told, call)
-    running = Running(dtype, device, offload, lora, attention, cache)
+    ways = (dtype, device, offload, lora, attention, cache, quantise, compile, tiling, device_map)
+    running = Running(*ways)
     if length in (*WINDOWED, "fifo") and cache != "none":
         what = f"cache={cache} takes what a window computed for the next one's"
         raise InputError(what, "--set cache", "cache=none")

@@ -9,18 +9,24 @@ from typing import Any
 
 from longtake.errors import InputError, LongtakeError, nearest
 from longtake.models.pretrained.folder import header, sampled
+from longtake.models.pretrained.quantising import Quantising
+from longtake.models.pretrained.stepping import Caching
 
 DTYPES = ("float32", "bfloat16", "float16")
 OFFLOADS = ("none", "model", "group", "sequential")
-CACHES = ("none", "first-block", "taylorseer")
+COMPILES = ("none", "default", "reduce-overhead", "max-autotune")
+TILINGS = ("off", "on")
 _NETS = ("transformer", "transformer_2", "unet")
 
 
 @dataclasses.dataclass(frozen=True)
 class Running:
-    """dtype: of the weights. device: where it runs. offload: what waits in main memory: none, whole parts
-    (model), groups of layers (group) or single layers (sequential). lora: FILE[=WEIGHT],... of safetensors.
-    attention: a backend's name in diffusers. cache: steps that reuse what earlier ones computed.
+    """dtype: of the weights. device: where it runs. device_map: parts spread over several devices, as diffusers'
+    pipelines take it. offload: what waits in main memory: none, whole parts (model), groups of layers (group) or
+    single layers (sequential). lora: FILE[=WEIGHT],... of safetensors. attention: a backend's name in diffusers.
+    cache: steps that reuse what earlier ones computed, see `stepping`. quantise: how the networks' weights are
+    kept, see `quantising`. compile: a mode of torch.compile for the blocks that repeat. tiling: the autoencoder
+    takes pictures in tiles.
     """
 
     dtype: str = "float32"
@@ -29,9 +35,13 @@ class Running:
     lora: str = ""
     attention: str = ""
     cache: str = "none"
+    quantise: str = "none"
+    compile: str = "none"
+    tiling: str = "off"
+    device_map: str = ""
 
     def __post_init__(self) -> None:
-        known = {"dtype": DTYPES, "offload": OFFLOADS, "cache": CACHES}
+        known = {"dtype": DTYPES, "offload": OFFLOADS, "compile": COMPILES, "tiling": TILINGS}
         for name, values in known.items():
             value = getattr(self, name)
             if value not in values:
@@ -40,8 +50,17 @@ class Running:
         if self.offload != "none" and self.device == "cpu":
             what = f"offload={self.offload} where everything is in main memory already"
             raise InputError(what, "--set offload", "--device cuda, or offload=none")
+        if self.offload != "none" and self.device_map:
+            what = f"offload={self.offload} of parts that a device map has placed"
+            raise InputError(what, "--set device_map", "one of the two")
+        Caching.read(self.cache)
+        Quantising.read(self.quantise)
         for file, _ in self.loras:
             header(file)
+        names = [file.stem for file, _ in self.loras]
+        twice = next((name for n, name in enumerate(names) if name in names[:n]), None)
+        if twice is not None:
+            raise InputError(f"two LoRAs named '{twice}'", "--set lora", "files of different names")
 
     @cached_property
     def loras(self) -> tuple[tuple[Path, float], ...]:
@@ -63,14 +82,25 @@ class Running:
     def mark(self) -> list[Any]:
         """What pixels may depend on."""
         loras = [(sampled(file), weight) for file, weight in self.loras]
-        return [self.dtype, self.attention, self.cache, loras]
+        ways = [self.quantise, self.compile, self.tiling]
+        told = [] if ways == ["none", "none", "off"] else ways
+        return [self.dtype, self.attention, self.cache, loras, *told]
+
+    @property
+    def loading(self) -> dict[str, Any]:
+        """Arguments of the pipeline's `from_pretrained`; InputError for a quantiser that is not installed."""
+        found = {"device_map": self.device_map} if self.device_map else {}
+        return found | Quantising.read(self.quantise).loading(_NETS)
 
     def prepare(self, pipe: Any) -> Any:
         """The pipeline with all that on and in; InputError for what it does not offer."""
         for what, do in (
             ("LoRA", self._with_loras),
             (f"attention={self.attention}", self._with_attention),
-            (f"cache={self.cache}", self._with_cache),
+            (f"cache={self.cache}", Caching.read(self.cache).put_on),
+            (f"quantise={self.quantise}", self._with_storage),
+            (f"compile={self.compile}", self._compiled),
+            (f"tiling={self.tiling}", self._tiled),
         ):
             try:
                 do(pipe)
@@ -98,19 +128,22 @@ class Running:
         for net in _nets(pipe) if self.attention else ():
             net.set_attention_backend(self.attention)
 
-    def _with_cache(self, pipe: Any) -> None:
-        if self.cache == "none":
-            return
-        import diffusers
-
-        kinds = {
-            "first-block": diffusers.FirstBlockCacheConfig,
-            "taylorseer": diffusers.TaylorSeerCacheConfig,
-        }
+    def _with_storage(self, pipe: Any) -> None:
         for net in _nets(pipe):
-            net.enable_cache(kinds[self.cache]())
+            Quantising.read(self.quantise).store(net)
+
+    def _compiled(self, pipe: Any) -> None:
+        # block by block: films replace a network's own `forward` while they call it
+        for net in _nets(pipe) if self.compile != "none" else ():
+            net.compile_repeated_blocks(mode=self.compile)
+
+    def _tiled(self, pipe: Any) -> None:
+        if self.tiling == "on":
+            pipe.vae.enable_tiling()
 
     def _placed(self, pipe: Any) -> Any:
+        if self.device_map:
+            return pipe
         if self.offload == "none":
             return pipe.to(self.device)
         # films are decoded past the hooks that would fetch the autoencoder
