@@ -358,6 +358,9 @@ def check_fit(job: Job) -> None:
                 what = f"the model makes frames of {model.spec.frame}, not {shape}"
                 width, height = job.system.size
                 raise InputError(what, f"role {role}", f"--size {width}x{height}")
+    check = getattr(job.system.encoder, "check", None)
+    if check is not None:
+        check([cue.prompt for cue in job.cues])
     for call in job.first_calls():
         stage = job.system.stages[call.stage]
         _ = stage.model(call.step.role)

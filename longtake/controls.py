@@ -68,7 +68,8 @@ class PlansFiner(Protocol):
 class Encoder(Protocol):
     """Turns prompts into rows of a control track.
 
-    One that also has `beside(prompts)` is asked that where a picture of the user's shows the scene.
+    One that also has `beside(prompts)` is asked that where a picture of the user's shows the scene. One that has
+    `check(prompts)` is shown a film's prompts before anything is made, and raises InputError for what it cannot read.
     """
 
     @property

@@ -17,6 +17,7 @@ import pipeline_parts as parts
 from peft import LoraConfig, get_peft_model_state_dict
 
 import longtake
+from longtake.controls import Shot, Storyboard
 from longtake.errors import InputError
 from longtake.models.pretrained.running import Running
 from longtake.recipes.pretrained import Knobs, pretrained, wrapped
@@ -73,6 +74,31 @@ def test_several_loras_each_with_its_weight(folder: Path, tmp_path: Path) -> Non
     assert torch.equal(film(folder, lora=f"{one}=0.5,{two}=2"), both)
     marks = [Running(lora=f"{file}={weight}").mark for file in (one, two) for weight in (1, 2)]
     assert all(a != b for n, a in enumerate(marks) for b in marks[:n]), "another film, another key"
+
+
+def shots(*prompts: str) -> Storyboard:
+    """Takes of nine frames each."""
+    return Storyboard(tuple(Shot(prompt, 9.0) for prompt in prompts), seed=3, fps=1.0)
+
+
+def test_a_shot_weighs_loras_by_its_prompt(folder: Path, tmp_path: Path) -> None:
+    one, two = (lora(tmp_path, seed) for seed in (1, 2))
+
+    def made(board: Storyboard, weights: tuple[float, float]) -> tuple[Tensor, ...]:
+        told = f"{one}={weights[0]},{two}={weights[1]}"
+        system = pretrained(folder=str(folder), clip=9, steps=3, lora=told)
+        take = longtake.generate(board, model=system, size=(32, 16))
+        return torch.stack(list(take)).split(9)
+
+    said = (PROMPT, f"{PROMPT} <lora:lora2:2>", f"<lora:lora1:0> {PROMPT}")
+    ours = made(shots(*said), (0.5, 0.0))
+    for n, weights in enumerate(((0.5, 0.0), (0.5, 2.0), (0.0, 0.0))):
+        assert torch.equal(ours[n], made(shots(*[PROMPT] * 3), weights)[n])
+    assert not torch.equal(ours[1], made(shots(*[PROMPT] * 3), (0.5, 0.0))[1])
+    system = pretrained(folder=str(folder), lora=f"{one}=0.5")
+    for tag, hint in (("<lora:lora3>", "try lora1"), ("<lora:lora1:much>", "<lora:lora1:0.8>")):
+        with pytest.raises(InputError, match=hint):
+            longtake.plan(shots(f"a sea {tag}"), model=system, size=(32, 16))
 
 
 def test_attention_and_step_caching_are_diffusers_own(folder: Path) -> None:

@@ -22,6 +22,7 @@ from longtake.keys import fingerprint
 from longtake.models.pretrained.families import Family, context_of, refined
 from longtake.models.pretrained.folder import is_pipeline, read_folder
 from longtake.models.pretrained.hub import DOWNLOADS, folder_of, is_hub_id
+from longtake.models.pretrained.loras import weighed
 from longtake.models.pretrained.running import Running
 from longtake.schemes import find_scheme
 from longtake.system import Part, Stage, System
@@ -47,9 +48,15 @@ LONGEST = 4096  # latent frames of a film that is denoised as a whole
 
 @dataclasses.dataclass(frozen=True)
 class Words:
-    """What the prompt's track depends on; the pipeline encodes prompts itself."""
+    """What the prompt's track depends on; the pipeline encodes prompts itself. loras: as in `Asking`."""
 
     fingerprint: str
+    loras: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+    def check(self, prompts: Sequence[str]) -> None:
+        """InputError for a prompt that the pipeline cannot follow."""
+        for prompt in prompts:
+            weighed(prompt, self.loras)
 
     def encode(self, prompts: Sequence[str]) -> Tensor:
         """Prompts go to the pipeline as they are: (p, 0)."""
@@ -176,7 +183,8 @@ def pretrained(
 
         return load_pipeline(found, running)
 
-    what = Pipeline(found.path.resolve().name, family, configs, vae, pipe)
+    loras = {file.stem: weight for file, weight in running.loras}
+    what = Pipeline(found.path.resolve().name, family, configs, vae, pipe, loras)
     return _system(what, knobs, fingerprint([found.fingerprint, running.mark]))
 
 
@@ -200,13 +208,14 @@ def wrapped(
 
 @dataclasses.dataclass(frozen=True)
 class Pipeline:
-    """What a system is made of. vae: the autoencoder's class; made: loads the pipeline, once."""
+    """What a system is made of. vae: the autoencoder's class; made: loads the pipeline, once. loras: as in `Asking`."""
 
     name: str
     family: Family
     configs: Mapping[str, Mapping[str, Any]]
     vae: str
     made: Callable[[], Any]
+    loras: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 def _system(
@@ -273,6 +282,7 @@ def _system(
             clip if windowed or queued else 0,
             length == "freenoise",
             knobs.history,
+            what.loras,
             {**knobs.arguments, **(extra or {})},
         )
         kinds = {"history": ChunkModel, "sections": SectionModel}
@@ -299,7 +309,7 @@ def _system(
     return System(
         what.name,
         (stage,),
-        Words(fingerprint(["words of", mark])),
+        Words(fingerprint(["words of", mark]), what.loras),
         fps=family.fps,
         size=family.size,
         canvas=functools.partial(_canvas, down * patch),

@@ -7,7 +7,6 @@ import dataclasses
 import functools
 import hashlib
 import inspect
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -22,10 +21,11 @@ from longtake.models.noise import Shuffled
 from longtake.models.pretrained.families import Family
 from longtake.models.pretrained.history import empty_past, guided_by_past, noisy_prefix
 from longtake.models.pretrained.instead import instead
+from longtake.models.pretrained.keeping import embed_twice, keep_prompts
+from longtake.models.pretrained.loras import adapter, weighed
 from longtake.models.pretrained.showing import Latents, Layout, Shown, answering, hand_over
 from longtake.models.pretrained.windows import codenoised
 
-PROMPTS = 8  # encoded prompts that are kept
 STILL = "still "  # how a given picture's pixels are carried, the index after it
 REDRAWN = "redrawn "  # how a given frame is carried as the pipeline drew it, the index after it
 ANCHOR = "anchor"  # the picture a take began with, for pipelines that embed one
@@ -41,7 +41,8 @@ class Asking:
     None for the pipeline's own. replaces: observed frames are put in place at every step instead of
     being handed over. windows: latent frames in a window where films are denoised as a whole (0: they
     are not); shares: those windows share their noise. history: scale of history guidance, 1 for none.
-    extra: arguments for every call.
+    loras: weights of the pipeline's LoRAs by name, where a prompt does not say others. extra: arguments
+    for every call.
     """
 
     noise: str = "own"
@@ -52,6 +53,7 @@ class Asking:
     windows: int = 0
     shares: bool = False
     history: float = 1.0
+    loras: Mapping[str, float] = dataclasses.field(default_factory=dict)
     extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -85,9 +87,9 @@ class PipelineModel:
                 what = f"{type(pipe).__name__} has no argument '{name}'"
                 raise InputError(what, "--set call", nearest(name, self._takes))
         pipe.set_progress_bar_config(disable=True)
-        _keep_prompts(pipe)
+        keep_prompts(pipe)
         if family.shows == "ends":
-            _embed_twice(pipe)
+            embed_twice(pipe)
 
     @torch.no_grad()
     def sample(self, request: ClipRequest) -> Clip:
@@ -204,17 +206,23 @@ class PipelineModel:
         return Layout(total, frames, self.stride, width * self.down, height * self.down)
 
     def _said(self, request: ClipRequest) -> dict[str, Any]:
-        """The prompt that most of the targets hear, or empty embeddings where nothing reads words."""
-        if "prompt_embeds" in self.asking.extra or "prompt" not in self._takes:
-            return {}
-        if getattr(self.pipe, "text_encoder", None) is None:
-            return self._wordless()
-        heard: dict[int, float] = {}
+        """The prompt that most of the targets hear, or empty embeddings where nothing reads words.
+
+        LoRAs are weighed as that prompt has it.
+        """
+        heard = dict[int, float]()
         for index in request.targets:
             for number, weight in request.controls.mix(index):
                 heard[number] = heard.get(number, 0.0) + weight
         number = max(sorted(heard), key=heard.__getitem__, default=None)
         prompt = "" if number is None else request.controls.cues[number].prompt
+        prompt, weights = weighed(prompt, self.asking.loras)
+        if weights:
+            self.pipe.set_adapters([*map(adapter, weights)], [*weights.values()])
+        if "prompt_embeds" in self.asking.extra or "prompt" not in self._takes:
+            return {}
+        if getattr(self.pipe, "text_encoder", None) is None:
+            return self._wordless()
         said = {"prompt": prompt}
         return said | ({"negative_prompt": self.asking.negative} if self.asking.negative else {})
 
@@ -457,41 +465,3 @@ def anchor_of(request: ClipRequest) -> Tensor | None:
     carry = request.observed.carry
     stills = sorted(name for name in carry if name.startswith(STILL))
     return carry[stills[0]] if stills else carry.get(ANCHOR)
-
-
-# what says the same if it reads the same
-_TOLD = (str, int, float, dict, list, tuple, torch.device, torch.dtype, type(None))
-
-
-def _keep_prompts(pipe: Any) -> None:
-    """Has the pipeline keep what its text encoder said: films ask the same words again and again."""
-    encode = getattr(pipe, "encode_prompt", None)
-    if encode is None or hasattr(encode, "kept"):
-        return
-    kept: OrderedDict[str, Any] = OrderedDict()
-
-    def remembering(*args: Any, **kwargs: Any) -> Any:
-        if not all(isinstance(value, _TOLD) for value in (*args, *kwargs.values())):
-            return encode(*args, **kwargs)
-        key = repr((args, sorted(kwargs.items())))
-        if key not in kept:
-            kept[key] = encode(*args, **kwargs)
-            while len(kept) > PROMPTS:
-                kept.popitem(last=False)
-        kept.move_to_end(key)
-        return kept[key]
-
-    remembering.kept = kept  # type: ignore[attr-defined]
-    pipe.encode_prompt = remembering
-
-
-def _embed_twice(pipe: Any) -> None:
-    """Has a first-last pipeline that is shown one picture only embed it as both; it takes no fewer."""
-    encode = pipe.encode_image
-    if not hasattr(encode, "twice"):
-
-        def both(image: Any, device: Any = None) -> Any:
-            return encode(image if isinstance(image, list) else [image, image], device)
-
-        both.twice = True  # type: ignore[attr-defined]
-        pipe.encode_image = both

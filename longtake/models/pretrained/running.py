@@ -9,6 +9,7 @@ from typing import Any
 
 from longtake.errors import InputError, LongtakeError, nearest
 from longtake.models.pretrained.folder import header, sampled
+from longtake.models.pretrained.loras import adapter
 from longtake.models.pretrained.quantising import Quantising
 from longtake.models.pretrained.stepping import Caching
 
@@ -57,7 +58,7 @@ class Running:
         Quantising.read(self.quantise)
         for file, _ in self.loras:
             header(file)
-        names = [file.stem for file, _ in self.loras]
+        names = [adapter(file.stem) for file, _ in self.loras]
         twice = next((name for n, name in enumerate(names) if name in names[:n]), None)
         if twice is not None:
             raise InputError(f"two LoRAs named '{twice}'", "--set lora", "files of different names")
@@ -113,7 +114,7 @@ class Running:
         return self._placed(pipe)
 
     def _with_loras(self, pipe: Any) -> None:
-        names = [f"lora{n}" for n in range(len(self.loras))]
+        names = [adapter(file.stem) for file, _ in self.loras]
         for name, (file, _) in zip(names, self.loras, strict=True):
             pipe.load_lora_weights(
                 str(file.parent), weight_name=file.name, adapter_name=name, local_files_only=True
