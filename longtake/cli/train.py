@@ -18,6 +18,7 @@ from longtake.cli.progress import clock
 from longtake.errors import InputError, nearest
 from longtake.lab.catalogue import provable
 from longtake.lab.home import home, weights_of
+from longtake.models.pretrained.folder import is_pipeline
 
 
 @verb(
@@ -25,8 +26,9 @@ from longtake.lab.home import home, weights_of
     (
         "longtake train skies --data sky --run skies.training",
         "longtake train skies --data sky --minutes 30 --json",
+        "longtake train Wan2.1-T2V-1.3B-Diffusers --data folder:videos --run sees.training",
     ),
-    short_help="Train a recipe.",
+    short_help="Train a recipe, or teach a pretrained pipeline.",
 )
 @click.argument("name")
 @click.option("--data", metavar="SPEC", help="What to learn from: a world, as in sky.")
@@ -44,7 +46,12 @@ def train(
     sets: tuple[str, ...],
     **given: Any,
 ) -> None:
-    """Train the recipe NAME, whose file has a function `train`; goes on from its last checkpoint."""
+    """Train the recipe NAME, whose file has a function `train`; goes on from its last checkpoint.
+
+    NAME may be the folder of a diffusers pipeline: it is taught to observe any frames, by a LoRA.
+    """
+    if is_pipeline(Path(name)):
+        sets, name = (f"folder={name}", *sets), "pretrained"
     recipe = recipes.find(name)
     learn = getattr(inspect.getmodule(recipe), "train", None)
     if learn is None:

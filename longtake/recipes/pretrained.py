@@ -11,7 +11,7 @@ import dataclasses
 import functools
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,19 +19,20 @@ from longtake.clip import ClipSpec
 from longtake.codecs.vaes import TILE_STEP, in_chunks, vae_of
 from longtake.errors import InputError, nearest
 from longtake.keys import fingerprint
-from longtake.models.pretrained.families import Family, context_of, refined
+from longtake.models.pretrained.families import Family, context_of, refined, taught
 from longtake.models.pretrained.folder import is_pipeline, read_folder
 from longtake.models.pretrained.hub import DOWNLOADS, folder_of, is_hub_id
 from longtake.models.pretrained.loras import weighed
 from longtake.models.pretrained.running import Running
 from longtake.schemes import find_scheme
-from longtake.system import Part, Stage, System
+from longtake.system import Part, Stage, System, turn
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from longtake.clip import ClipModel, Codec
     from longtake.steps import Scheme
+    from longtake.train import Logged
 
 VERSION = 1  # of the code between weights and pixels
 NOISES = ("own", "diffusers")
@@ -172,6 +173,8 @@ def pretrained(
     found = read_folder(Path(folder))
     configs = {name: found.config(name) for name in found.components}
     family = refined(found.kind, configs)
+    if running.observes:
+        family = taught(found.kind, family)
     net = "transformer_2" if "transformer_2" in found.components else family.net
     found.require((net, "vae", "scheduler"))
     vae = found.components.get("vae", ("", ""))[1]
@@ -204,6 +207,37 @@ def wrapped(
     what = Pipeline(kind, refined(kind, configs), configs, type(pipe.vae).__name__, lambda: pipe)
     mark = mark or fingerprint(["in hand", id(pipe)])
     return _system(what, knobs or Knobs(), mark, dict(extra or {}))
+
+
+@dataclasses.dataclass(frozen=True)
+class Tuning:
+    """How a LoRA is trained; see `train`. minutes: 0: as long as the steps take."""
+
+    steps: int = 1000
+    minutes: float = 0.0
+    seed: int = 0
+    rank: int = 32
+    batch: int = 1
+    rate: float = 1e-4
+    clip: int = 0
+    size: str = ""
+    clips: int = 512
+    wordless: float = 0.1
+    device: str = "cpu"
+    dtype: str = "float32"
+
+
+def train(data: str, run: str | Path, folder: str = "", **told: Any) -> Iterator[Logged]:
+    """Teaches a pipeline's network to observe any frames, by a LoRA in `run`; see docs/pretrained.md.
+
+    data: videos, as `longtake data` reads them. told: of `Tuning`.
+    """
+    from longtake.lab.observing import tuned
+
+    texts = {name: value for name, value in told.items() if isinstance(value, str)}
+    typed = {name: value for name, value in told.items() if not isinstance(value, str)}
+    tuning = turn(functools.partial(Tuning, **typed), texts)  # type: ignore[arg-type]
+    yield from tuned(folder, data, Path(run), tuning)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -266,6 +300,7 @@ def _system(
         from longtake.models.drift import Anchored
         from longtake.models.pretrained.chunks import ChunkModel
         from longtake.models.pretrained.fifo import QueueModel
+        from longtake.models.pretrained.levels import LevelModel
         from longtake.models.pretrained.pipeline import Asking, PipelineModel
         from longtake.models.pretrained.reuse import ReusingModel
         from longtake.models.pretrained.sections import SectionModel
@@ -278,14 +313,14 @@ def _system(
             knobs.steps or None,
             knobs.guidance if knobs.guidance >= 0 else None,
             knobs.negative,
-            alone and length in ("replace", "reuse"),
+            family.shows == "levels" or (alone and length in ("replace", "reuse")),
             clip if windowed or queued else 0,
             length == "freenoise",
             knobs.history,
             what.loras,
             {**knobs.arguments, **(extra or {})},
         )
-        kinds = {"history": ChunkModel, "sections": SectionModel}
+        kinds = {"history": ChunkModel, "sections": SectionModel, "levels": LevelModel}
         kinds |= {"fifo": QueueModel, "reuse": ReusingModel}
         kind = kinds.get(length if alone else family.shows, PipelineModel)
         model: ClipModel = kind(what.made(), family, latents, spec, asking)

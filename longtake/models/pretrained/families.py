@@ -18,7 +18,8 @@ class Family:
     """A pipeline class. frames, size, fps: of the clip it was made for.
 
     observes: as in `ClipSpec`. shows: "nothing", "image", "ends", "masked" (VACE), "conditions" (LTX),
-    "places" (LTX-2), "prefix" (diffusion forcing), "history" (Helios) or "sections" (FramePack). layout: "c s" or "s c" (channels and latent frames, in that order),
+    "places" (LTX-2), "prefix" (diffusion forcing), "levels" (clean, by a LoRA), "history" (Helios) or "sections"
+    (FramePack). layout: "c s" or "s c" (channels and latent frames, in that order),
     or "packed" (tokens). net: the component that denoises; reads: the one that what a text encoder said
     goes to, "" for the same; text: the key of its text width.
     guidance: the argument that says how strong. halves: the key of a list, one longer than the network
@@ -168,6 +169,18 @@ def refined(kind: str, configs: Mapping[str, Mapping[str, Any]]) -> Family:
     if kind == "StableVideoDiffusionPipeline":
         family = dataclasses.replace(family, frames=int(net.get("num_frames", family.frames)))
     return family
+
+
+# whose networks take a level for every frame, and may be taught to observe any; see `observing`
+OBSERVING = ("WanPipeline", "SkyReelsV2Pipeline", "LTXPipeline")
+
+
+def taught(kind: str, family: Family) -> Family:
+    """The row of a class whose network observes any frames, by a LoRA; InputError where it cannot."""
+    if kind not in OBSERVING:
+        what = f"a LoRA that observes any frames, on {kind}"
+        raise InputError(what, "--set lora", ", ".join(OBSERVING))
+    return dataclasses.replace(family, observes="any", shows="levels", sibling="")
 
 
 def context_of(size: int) -> int:

@@ -93,12 +93,6 @@ class QueueModel(PipelineModel):
             return len(listed)
         return int(self.asking.steps or self._takes["num_inference_steps"].default)
 
-    def _tokens(self, layout: Layout) -> int:
-        """Of a latent frame."""
-        patch = getattr(self.pipe, self.family.net).config.get("patch_size", 1)
-        wide = patch if isinstance(patch, int) else patch[-1]
-        return (layout.height // self.down // wide) * (layout.width // self.down // wide)
-
     @contextlib.contextmanager
     def _queueing(self, diagonal: Diagonal, start: Tensor) -> Iterator[None]:
         """While it lasts, the pipeline's own loop turns the queue, beginning with `start`."""

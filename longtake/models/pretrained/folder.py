@@ -45,11 +45,12 @@ def is_pipeline(folder: Path) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class Tensors:
-    """What a safetensors file's header says: shape by tensor name."""
+    """What a safetensors file's header says: shape by tensor name, and its notes."""
 
     path: Path
     shapes: Mapping[str, tuple[int, ...]]
     bytes: int
+    notes: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,7 +157,7 @@ def header(path: Path) -> Tensors:
             if not 2 <= length <= min(size, _LONGEST_HEADER):
                 raise ValueError("no safetensors header")
             stated = json.loads(file.read(length))
-        stated.pop("__metadata__", None)
+        notes = dict(stated.pop("__metadata__", None) or {})
         shapes = {name: tuple(map(int, one["shape"])) for name, one in stated.items()}
         ends = [int(one["data_offsets"][1]) for one in stated.values()]
     except _UNREADABLE as error:
@@ -166,7 +167,7 @@ def header(path: Path) -> Tensors:
     if size != whole:
         what = f"weights are cut: {size} bytes of {whole}"
         raise InputError(what, str(path), "the file fetched again")
-    return Tensors(path, shapes, size)
+    return Tensors(path, shapes, size, notes)
 
 
 def sampled(path: Path) -> str:

@@ -311,6 +311,12 @@ class PipelineModel:
     def _patches(self) -> tuple[int, int]:
         return self.pipe.transformer_spatial_patch_size, self.pipe.transformer_temporal_patch_size
 
+    def _tokens(self, layout: Layout) -> int:
+        """Of a latent frame."""
+        patch = getattr(self.pipe, self.family.net).config.get("patch_size", 1)
+        wide = patch if isinstance(patch, int) else patch[-1]
+        return (layout.height // self.down // wide) * (layout.width // self.down // wide)
+
     def _stepping(
         self, request: ClipRequest, placed: Placed, noise: Tensor | None, layout: Layout
     ) -> Stepped | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,11 @@ class Running:
                 what = f"a LoRA's weight '{weight}'"
                 raise InputError(what, "--set lora", f"{name}=0.8") from None
         return tuple(found)
+
+    @property
+    def observes(self) -> bool:
+        """Whether a LoRA that has a weight teaches the network to observe any frames."""
+        return any(weight and _teaches(file) for file, weight in self.loras)
 
     @property
     def mark(self) -> list[Any]:
@@ -159,6 +165,13 @@ class Running:
             pipe.enable_sequential_cpu_offload(device=self.device)
         pipe.vae.to(self.device)
         return pipe
+
+
+def _teaches(file: Path) -> bool:
+    try:
+        return bool(json.loads(header(file).notes.get("longtake", "{}"))["observes"] == "any")
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def _nets(pipe: Any) -> list[Any]:
