@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from longtake.brief.drafts import draft_of, drafted_job
-from longtake.brief.media import given_of, length_of
+from longtake.brief.media import given_of, span_of, stretch_of
 from longtake.brief.numbers import (
     LONGEST,
     has_no_end,
@@ -90,7 +90,7 @@ def job_of(brief: Brief, options: Options) -> Job:
     strength, remade = _read_strength(options), options.get("strength") is not None
     wanted, endless = _read_length(options, fps)
     if wanted is None and remade and not endless:
-        wanted = length_of(Path(_pins(options, "video")[0].path), fps, LONGEST)
+        wanted = span_of(*stretch_of(_pins(options, "video")[0].path), fps, LONGEST)[1]
     board = asked or _storyboard(str(brief), system, _seconds(wanted, fps))
     spans = lay_shots(_going_on(board.shots) if endless else board.shots, fps, wanted)
     if spans[-1].end is None:
@@ -128,11 +128,12 @@ def is_endless(brief: Brief, options: Options) -> bool:
 
 def used_files(brief: Brief, options: Options) -> list[Path]:
     """Files the film is made of: the storyboard's, those pinned on the command line, its draft."""
-    files = [Path(pin.path) for kind in ("image", "video") for pin in _pins(options, kind)]
+    pins = [pin for kind in ("image", "video") for pin in _pins(options, kind)]
+    files = [stretch_of(pin.path)[0] for pin in pins]
     files += [Path(draft) for draft in (draft_of(options),) if draft is not None]
     board = read_brief(brief, options)
     if board is not None:
-        files += [Path(pin.path) for shot in board.shots for pin in shot.pins]
+        files += [stretch_of(pin.path)[0] for shot in board.shots for pin in shot.pins]
     return files
 
 

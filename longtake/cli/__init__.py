@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from longtake.cli.base import House
 from longtake.cli.doctor import doctor
+from longtake.cli.export import export
 from longtake.cli.film import generate, plan
 from longtake.cli.prove import prove
 from longtake.cli.runs import explain, gc
@@ -33,6 +34,7 @@ for _verb in (
     data,
     studio,
     verify,
+    export,
     doctor,
     gc,
 ):

@@ -70,7 +70,7 @@ def verify(voice: Voice, film: str, replay: str | None, **values: Any) -> None:
     place = film_at(film)
     manifest = read_manifest(place)
     span = None if replay is None else read_span(replay, manifest)
-    said = _said(values)
+    said = said_of(values)
     checks = checked(place, manifest)
     failed = [name for name, check in checks.items() if not check["holds"]]
     differs, why = differences(place, manifest, said, whole=not failed)
@@ -291,7 +291,7 @@ def _words(stretch: Replayed, fps: Fraction) -> str:
     return f"{text}; {levels}, of which its coding explains about {stretch.coding:.2f}"
 
 
-def _said(values: Mapping[str, Any]) -> Options:
+def said_of(values: Mapping[str, Any]) -> Options:
     """The user's own options, read as `generate` reads them."""
     names = ("scheme", "seconds", "frames", "fps", "size", "seed", "strength")
     none = {**dict.fromkeys(names), "images": (), "videos": ()}
@@ -329,4 +329,13 @@ def _short(value: Any) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
-__all__ = ["checked", "compared", "differences", "film_at", "manifest_path", "replayed", "verify"]
+__all__ = [
+    "checked",
+    "compared",
+    "differences",
+    "film_at",
+    "manifest_path",
+    "replayed",
+    "said_of",
+    "verify",
+]

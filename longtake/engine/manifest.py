@@ -84,6 +84,11 @@ class Witness:
                 self._digests.append(hashlib.sha256())
             self._digests[number].update(_bytes(pixels))
 
+    @property
+    def stretches(self) -> list[str]:
+        """The digest of every stretch seen so far."""
+        return [digest.hexdigest() for digest in self._digests]
+
     def choose(self, take: int) -> Job:
         """Notes which take of the stretch that was made again is seen; the job of that film."""
         redone = settled_on(self._job.redone, take)
@@ -110,7 +115,7 @@ class Witness:
             "made": made_with(job, version),
             "scores": {},
             "stretch": STRETCH,
-            "stretches": [digest.hexdigest() for digest in self._digests],
+            "stretches": self.stretches,
             "steps": [self._rows[number] for number in sorted(self._rows) if number in seen],
         }
         return {**told, "digest": own_digest(told)}
