@@ -18,7 +18,7 @@ import pipeline_others as others
 import pipeline_parts as parts
 
 from longtake.codecs.pretrained import KINDS, LONG, VaeCodec
-from longtake.codecs.vaes import ltx_margin
+from longtake.codecs.vaes import ltx_ahead
 
 VAES = {
     "wan": (parts.wan_vae, 16, 1e-5),
@@ -164,6 +164,35 @@ def test_a_stream_encodes_tiles_as_the_whole_video_is(name: str) -> None:
     assert (made - whole).abs().max() <= 1e-5
 
 
+@pytest.mark.parametrize("name", [name for name in VAES if name.startswith("ltx")])
+def test_frames_come_as_soon_as_the_codec_says(name: str) -> None:
+    codec, channels = _codec(name)
+    stream, ahead, out = codec.stream(40), codec.spec.context[1], 0
+    assert ltx_ahead(codec.vae.config) < ahead, "what was looked at, and the piece it lies in"
+    for n in range(40):
+        out += stream.push(torch.zeros(1, 1, channels, 2, 2), n == 39).shape[1]
+        settled = n - ahead  # the last latent frame whose frames have to be there
+        assert out >= (0 if settled < 0 else settled * codec.spec.stride + 1)
+    assert out == 39 * codec.spec.stride + 1
+
+
+def test_noise_that_a_decoder_adds_is_the_same_in_every_piece() -> None:
+    torch.manual_seed(0)
+    vae = parts.ltx_vae(decoder_inject_noise=(True,) * 5)
+    for module in vae.decoder.modules():
+        if getattr(module, "per_channel_scale1", None) is not None:
+            torch.nn.init.ones_(module.per_channel_scale1)
+    kind = KINDS["AutoencoderKLLTXVideo"]
+    codec = VaeCodec(vae, kind, kind.vae.spec(vae.config, 0, "noisy"), 0)
+    z, before = torch.randn(1, 24, 8, 2, 3), torch.get_rng_state()
+    made = codec.decode(z)
+    assert torch.equal(torch.get_rng_state(), before) and torch.equal(made, codec.decode(z))
+    torch.manual_seed(0)
+    with torch.no_grad():
+        whole = vae.decode(kind.outward(vae, z.transpose(1, 2))).sample.transpose(1, 2)
+    assert (made - (whole * 0.5 + 0.5).clamp(0, 1)).abs().max() <= 1e-5
+
+
 class Live(TorchDispatchMode):
     """While it lasts, how many bytes of tensors that were made in it are alive, and the most there were."""
 
@@ -208,10 +237,7 @@ def most(codec: VaeCodec, channels: int, latents: int, encodes: bool) -> int:
 @pytest.mark.parametrize("name", ["wan", "cog", "hunyuan", "mochi", "ltx", "ltx2"])
 def test_memory_does_not_grow_with_the_film(name: str, encodes: bool) -> None:
     codec, channels = _codec(name)
-    lengths = (9, 19)
-    if name.startswith("ltx") and not encodes:  # the last piece is as long in both
-        margin = ltx_margin(codec.vae.config)
-        lengths = (5 * margin, 9 * margin)
+    lengths = (9, 19) if encodes or not name.startswith("ltx") else (21, 41)
     short, long = (most(codec, channels, count, encodes) for count in lengths)
     if encodes and name == "mochi":  # its encoder attends to all of the past
         assert long > 1.5 * short

@@ -1,8 +1,8 @@
 """Codecs around the autoencoders of diffusers pipelines, decoded as streams in bounded memory.
 
 Film latents are what the pipelines call latents: normalised, (b, s, c, h, w). What a pipeline would
-decode from them in one piece, a stream decodes too: exactly where the decoder is causal and works
-frame by frame or pair by pair, and up to rounding where pieces with margins are cut out of the whole.
+decode from them in one piece, a stream decodes too: exactly where the decoder works frame by frame or pair by
+pair, and up to rounding where its layers are given what they saw before.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from torch import Tensor
 
 from longtake.clip import CodecSpec, CodecStream
 from longtake.codecs.encoding import ENCODERS, EncodeStream, Whole
+from longtake.codecs.lagging import Lagging
 from longtake.codecs.tiling import in_tiles
-from longtake.codecs.vaes import GROUP, PICTURES, VAES, Vae, ltx_margin
+from longtake.codecs.vaes import GROUP, PICTURES, VAES, Vae
 
 LONG = 65  # frames of a video that are encoded at once
 
@@ -203,49 +204,6 @@ class InPairs:
             self._next = 2
         self._held = held
         return _joined(frames, latents, self._vae)
-
-
-class WithMargins:
-    """The decoder of LTX and LTX-2, which looks both ways: the whole up to a clip, then pieces that see their margins.
-
-    A margin is as wide as the decoder's convolutions reach, so that pieces equal the whole up to rounding.
-    """
-
-    def __init__(self, vae: Any, length: int | None, whole: int) -> None:
-        self._vae, self._stride = vae, vae.temporal_compression_ratio
-        self._margin = ltx_margin(vae.config)
-        self._whole = length is not None and length <= whole
-        self._held: Tensor | None = None
-        self._start = self._done = 0  # latents before the held ones; those whose frames are out
-
-    def push(self, latents: Tensor, last: bool) -> Tensor:
-        held = latents if self._held is None else torch.cat([self._held, latents], dim=2)
-        frames, size, margin = [], 2 * self._margin, self._margin
-        end = self._start + held.shape[2]
-        while not self._whole and end >= self._done + size + margin:
-            frames.append(self._piece(held, self._done + size, end))
-            held, self._start = self._trimmed(held)
-        if last and self._done < end:
-            frames.append(self._piece(held, end, end))
-        self._held = held
-        return _joined(frames, latents, self._vae)
-
-    def _piece(self, held: Tensor, stop: int, end: int) -> Tensor:
-        """Frames of the latents from `_done` to `stop`."""
-        high = min(stop + self._margin, end)
-        temb = None
-        if self._vae.config.timestep_conditioning:
-            temb = torch.zeros(held.shape[0], device=held.device, dtype=held.dtype)
-        made = self._vae.decoder(held[:, :, : high - self._start], temb)
-        # latent p holds frames stride*(p-1)+1 to stride*p, and latent 0 frame 0
-        first = 0 if not self._done else self._stride * (self._done - 1) + 1
-        origin, self._done = self._stride * self._start, stop
-        return made[:, :, first - origin : self._stride * (stop - 1) + 1 - origin]
-
-    def _trimmed(self, held: Tensor) -> tuple[Tensor, int]:
-        """What later pieces still look at; a frame more, for the first one of a piece is cut short."""
-        low = max(0, self._done - self._margin - 1)
-        return held[:, :, low - self._start :].clone(), low
 
 
 class Pictures:
@@ -436,8 +394,8 @@ KINDS: Mapping[str, Kind] = {
     "AutoencoderKLCogVideoX": Kind(
         VAES["AutoencoderKLCogVideoX"], _scaled_out, _scaled_in, InPairs
     ),
-    "AutoencoderKLLTXVideo": Kind(VAES["AutoencoderKLLTXVideo"], _ltx_out, _ltx_in, WithMargins),
-    "AutoencoderKLLTX2Video": Kind(VAES["AutoencoderKLLTX2Video"], _ltx_out, _ltx_in, WithMargins),
+    "AutoencoderKLLTXVideo": Kind(VAES["AutoencoderKLLTXVideo"], _ltx_out, _ltx_in, Lagging),
+    "AutoencoderKLLTX2Video": Kind(VAES["AutoencoderKLLTX2Video"], _ltx_out, _ltx_in, Lagging),
     "AutoencoderKLHunyuanVideo": Kind(
         VAES["AutoencoderKLHunyuanVideo"], _divided_out, _scaled_in, Tiles
     ),

@@ -13,6 +13,7 @@ from longtake.errors import InputError
 PICTURES = 16  # frames that an image decoder takes at once, as AnimateDiff's pipeline does
 GROUP = 14  # frames that a decoder of pictures over time takes at once
 TILE, TILE_STEP = 4, 3  # latent frames of HunyuanVideo's tiles beside the first, and between two
+LTX_PIECE = 2  # latent frames that LTX and LTX-2 decode at once
 Config = Mapping[str, Any]
 
 
@@ -71,11 +72,13 @@ def vae_of(kind: str) -> Vae:
     return VAES[kind]
 
 
-def ltx_margin(config: Config) -> int:
-    """Latent frames that the decoders of LTX and LTX-2 look to either side: half widths of all convolutions.
+def ltx_ahead(config: Config) -> int:
+    """Latent frames that the decoders of LTX and LTX-2 look ahead: half widths of all convolutions; 0 if causal.
 
     `upsample_type`, in the other order than the rest, says which of LTX-2's blocks double the frames.
     """
+    if config.get("decoder_causal"):
+        return 0
     layers = list(reversed(config["decoder_layers_per_block"]))
     scaling = _each(config["decoder_spatio_temporal_scaling"], len(layers) - 1)
     kinds = config.get("upsample_type") or ["spatiotemporal"] * len(scaling)
@@ -84,8 +87,7 @@ def ltx_margin(config: Config) -> int:
         reach += 3 / rate
         rate *= 2 if scaled and "temporal" in kind else 1
         reach += 2 * count / rate
-    wide = math.ceil(reach + 1 / rate) + 1
-    return 2 * wide if config.get("decoder_causal") else wide
+    return math.ceil(reach + 1 / rate) + 1
 
 
 def _each(value: bool | Sequence[bool], count: int) -> Sequence[bool]:
@@ -124,7 +126,7 @@ def _ltx_ahead(config: Config, whole: int) -> int:
         "decoder_spatio_temporal_scaling": (True, True, True, False),
         **config,
     }
-    return max(whole, 3 * ltx_margin(known))
+    return max(whole, ltx_ahead(known) + LTX_PIECE)
 
 
 # what the class of LTX-2's autoencoder has where a configuration does not state it
