@@ -204,6 +204,20 @@ def skyreels_forcing() -> Any:
     return diffusers.SkyReelsV2DiffusionForcingPipeline(**_wan_parts(transformer=net))
 
 
+def skyreels_text() -> Any:
+    net = _wan_net("SkyReelsV2Transformer3DModel")
+    return diffusers.SkyReelsV2Pipeline(**_wan_parts(transformer=net))
+
+
+def skyreels_image() -> Any:
+    """Its encoder of pictures is the one with a projection."""
+    net = _wan_net("SkyReelsV2Transformer3DModel", in_channels=36, image_dim=4)
+    seeing = _seeing()
+    config = seeing["image_encoder"].config
+    seeing["image_encoder"] = transformers.CLIPVisionModelWithProjection(config).eval()
+    return diffusers.SkyReelsV2ImageToVideoPipeline(**_wan_parts(transformer=net, **seeing))
+
+
 def animate() -> Any:
     unet = diffusers.UNet2DConditionModel(
         block_out_channels=(8, 8),
@@ -258,6 +272,8 @@ PIPELINES: dict[str, tuple[Callable[[], Any], int, tuple[int, int]]] = {
     "wan-ends": (wan_ends, 17, (32, 16)),
     "wan-vace": (wan_vace, 17, (32, 16)),
     "skyreels-forcing": (skyreels_forcing, 17, (32, 16)),
+    "skyreels-text": (skyreels_text, 17, (32, 16)),
+    "skyreels-image": (skyreels_image, 17, (32, 16)),
     "ltx-text": (ltx_text, 17, (32, 32)),
     "ltx-image": (ltx_image, 17, (32, 32)),
     "ltx-condition": (ltx_condition, 17, (32, 32)),
@@ -279,6 +295,7 @@ PIPELINES: dict[str, tuple[Callable[[], Any], int, tuple[int, int]]] = {
 PICTURED = (
     "wan-image",
     "wan-ends",
+    "skyreels-image",
     "ltx-image",
     "ltx2-image",
     "cog-image",

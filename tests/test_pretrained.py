@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,9 +20,11 @@ import pipeline_parts as parts
 from PIL import Image
 
 import longtake
+from longtake.clip import Clip, ClipRequest, ClipSpec
 from longtake.errors import FitError, InputError
 from longtake.models.pretrained.instead import instead
 from longtake.recipes.pretrained import Knobs, wrapped
+from longtake.system import Part
 
 SHORTER = {"mochi": (19, 7)}  # a latent frame holds six frames, not four
 PROMPT = "a calm sea at dawn"
@@ -148,6 +151,34 @@ def test_a_film_has_exactly_the_frames_asked_for(name: str, tmp_path: Path) -> N
         assert len(film(name, frames, images)) == frames
     for frames in (1, 7):
         assert len(film(name, frames, images, noise="diffusers")) == frames
+
+
+class Zeros:
+    """Makes latents of nothing: how long a film is lies with takes and decoders alone."""
+
+    def __init__(self, spec: ClipSpec) -> None:
+        self.spec = spec
+
+    def sample(self, request: ClipRequest) -> Clip:
+        return Clip(torch.zeros(1, len(request.targets), *request.frame), request.targets)
+
+
+# one of each autoencoder, and those that count in chunks and sections
+DECODED = ("wan-text", "ltx-text", "ltx2-text", "cog-text", "hunyuan-text", "mochi")
+DECODED += ("svd", "animate", "framepack", "helios")
+
+
+@pytest.mark.parametrize("name", DECODED)
+def test_long_films_have_exactly_the_frames_asked_for(name: str) -> None:
+    _, clip, size = parts.PIPELINES[name]
+    system = wrapped(pipeline(name), Knobs(clip=clip), mark=name)
+    stage = system.stages[0]
+    spec = dataclasses.replace(stage.models["clip"].spec, begins=True)
+    part = Part(spec, lambda: Zeros(spec))
+    made = dataclasses.replace(system, stages=(dataclasses.replace(stage, models={"clip": part}),))
+    for frames in (97, 100, 1001) if name == "ltx2-text" else (97, 100):
+        take = longtake.generate(PROMPT, model=made, frames=frames, size=size)
+        assert sum(1 for _ in take) == frames
 
 
 # the decoders of LTX and LTX-2 look ahead: only its latents keep the law to the end, see the next test
