@@ -15,6 +15,8 @@ GROUP = 14  # frames that a decoder of pictures over time takes at once
 TILE, TILE_STEP = 4, 3  # latent frames of HunyuanVideo's tiles beside the first, and between two
 LTX_PIECE = 2  # latent frames that LTX and LTX-2 decode at once
 Config = Mapping[str, Any]
+_CONFIG, _AS_PUBLISHED = "the autoencoder's configuration", "a folder as published"
+_MOST = 4096  # channels, pixels or frames of a latent
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +94,29 @@ def ltx_ahead(config: Config) -> int:
 
 def _each(value: bool | Sequence[bool], count: int) -> Sequence[bool]:
     return [value] * count if isinstance(value, bool) else value
+
+
+def checked(vae: Vae, config: Config) -> tuple[int, int, int]:
+    """Channels, down and stride of a configuration; InputError for what no autoencoder can have."""
+    try:
+        channels, down, stride = vae.latents(config)
+    except (TypeError, ValueError, ArithmeticError, LookupError) as error:
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"its sizes cannot be told: {text}", _CONFIG, _AS_PUBLISHED) from None
+    for name, value in (("channels", channels), ("pixels", down), ("frames", stride)):
+        if not isinstance(value, int) or not 1 <= value <= _MOST:
+            raise InputError(f"a latent of {value} {name}", _CONFIG, _AS_PUBLISHED)
+    for name in ("latents_mean", "latents_std"):
+        told = config.get(name)
+        if told is None:
+            continue
+        real = isinstance(told, Sequence) and all(isinstance(v, int | float) for v in told)
+        if not real or len(told) != channels or not all(map(math.isfinite, told)):
+            what = f"{name} is not {channels} numbers"
+            raise InputError(what, _CONFIG, _AS_PUBLISHED)
+        if name == "latents_std" and min(told) <= 0:
+            raise InputError("latents_std holds what is no spread", _CONFIG, _AS_PUBLISHED)
+    return channels, down, stride
 
 
 def _wan_latents(c: Config) -> tuple[int, int, int]:

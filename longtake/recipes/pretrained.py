@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from longtake.clip import ClipSpec
-from longtake.codecs.vaes import TILE_STEP, in_chunks, vae_of
+from longtake.codecs.vaes import TILE_STEP, checked, in_chunks, vae_of
 from longtake.errors import InputError, nearest
 from longtake.keys import fingerprint
 from longtake.models.pretrained.families import Family, context_of, refined, taught
@@ -256,7 +256,7 @@ def _system(
     what: Pipeline, knobs: Knobs, mark: str, extra: Mapping[str, Any] | None = None
 ) -> System:
     family, vae, config = what.family, vae_of(what.vae), what.configs.get("vae", {})
-    channels, down, stride = vae.latents(config)
+    channels, down, stride = checked(vae, config)
     window = _window(knobs.clip or family.frames, stride, vae.causal)
     chunked, chunk = family.shows == "history", 1  # latent frames in an index
     if family.chunk:

@@ -45,11 +45,12 @@ def is_pipeline(folder: Path) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class Tensors:
-    """What a safetensors file's header says: shape by tensor name, and its notes."""
+    """What a safetensors file's header says: shape by tensor name, tensors of whole numbers, and its notes."""
 
     path: Path
     shapes: Mapping[str, tuple[int, ...]]
     bytes: int
+    whole: frozenset[str] = frozenset()
     notes: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
@@ -106,7 +107,18 @@ class Folder:
     @cached_property
     def tensors(self) -> Mapping[str, tuple[Tensors, ...]]:
         """Headers of every component's weights; raises InputError for what is missing or cut."""
-        return {name: tuple(map(header, self.weights(name))) for name in self.components}
+        found = {name: tuple(map(header, self.weights(name))) for name in self.components}
+        for name, files in found.items():
+            self._check_layers(name, sum(len(one.shapes) for one in files))
+        return found
+
+    def _check_layers(self, component: str, tensors: int) -> None:
+        """InputError for a configuration of more layers than there are tensors, before they are laid out."""
+        for key, value in self.config(component).items() if tensors else ():
+            counts = "layers" in key and isinstance(value, int)
+            if counts and value > tensors:
+                what = f"{key} is {value}, and the weights hold {tensors} tensors"
+                raise InputError(what, str(self.path / component), HINT)
 
     @property
     def bytes(self) -> int:
@@ -118,7 +130,7 @@ class Folder:
         """Of class, configurations and weights; of weights beyond 64 MB by evenly spread blocks."""
         parts: list[Any] = [self.kind, dict(self.components), dict(self.settings)]
         for name in sorted(self.components):
-            texts = sorted((self.path / name).glob("*.json"))
+            texts = [p for p in sorted((self.path / name).glob("*.json")) if p.is_file()]
             parts += [(name, t.name, fingerprint(t.read_bytes())) for t in texts]
             parts += [(name, one.path.name, sampled(one.path)) for one in self.tensors[name]]
         return fingerprint(parts)
@@ -140,16 +152,23 @@ def read_folder(path: Path) -> Folder:
             components[name] = (value[0], value[1])
     for name, (library, _) in components.items():
         where = f"{path / INDEX}, component {name}"
+        if not name.isidentifier():
+            raise InputError(f"'{name}' is no component's name", where, HINT)
         if library not in LIBRARIES:
             what = f"a component from '{library}' would run code that is not diffusers' own"
             raise InputError(what, where, "a pipeline made of diffusers and transformers classes")
         if not (path / name).is_dir():
             raise InputError(f"the component '{name}' is missing", str(path / name), HINT)
+        for place in sorted((path / name).iterdir()):
+            if not (place.is_file() or place.is_dir()):  # a pipe would be waited for
+                raise InputError("it is no file", str(place), HINT)
     return Folder(path, kind, components, settings)
 
 
 def header(path: Path) -> Tensors:
     """The header of a safetensors file; InputError if the file is shorter or longer than it says."""
+    if not path.is_file():
+        raise InputError("weights are no file", str(path), "the file fetched again")
     size = path.stat().st_size
     try:
         with path.open("rb") as file:
@@ -159,6 +178,8 @@ def header(path: Path) -> Tensors:
             stated = json.loads(file.read(length))
         notes = dict(stated.pop("__metadata__", None) or {})
         shapes = {name: tuple(map(int, one["shape"])) for name, one in stated.items()}
+        ints = frozenset(name for name, one in stated.items() if str(one["dtype"])[:1] in "IUB")
+        ints -= {name for name in ints if stated[name]["dtype"] == "BF16"}
         ends = [int(one["data_offsets"][1]) for one in stated.values()]
     except _UNREADABLE as error:
         what = f"weights cannot be read: {error}"
@@ -167,7 +188,7 @@ def header(path: Path) -> Tensors:
     if size != whole:
         what = f"weights are cut: {size} bytes of {whole}"
         raise InputError(what, str(path), "the file fetched again")
-    return Tensors(path, shapes, size, notes)
+    return Tensors(path, shapes, size, ints, notes)
 
 
 def sampled(path: Path) -> str:
@@ -189,6 +210,8 @@ def _starts(size: int) -> Iterator[int]:
 
 
 def _json(path: Path) -> dict[str, Any]:
+    if path.exists() and not path.is_file():
+        raise InputError("it is no file", str(path), HINT)
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +12,10 @@ import torch
 from longtake.errors import InputError, LongtakeError
 from longtake.models.pretrained.folder import HINT, Folder
 from longtake.models.pretrained.running import Running
+
+# those that need nothing but a number of steps, and `mu` where shifts depend on a picture's size
+_SAMPLERS = ("UniPCMultistepScheduler", "FlowMatchEulerDiscreteScheduler", "DDIMScheduler")
+_SAMPLERS += ("CogVideoXDDIMScheduler", "CogVideoXDPMScheduler", "EulerDiscreteScheduler")
 
 
 def load_pipeline(folder: Folder, running: Running) -> Any:
@@ -46,6 +51,7 @@ def load_pipeline(folder: Folder, running: Running) -> Any:
         parts = _encoders(folder, how)
         pipe = kind.from_pretrained(str(folder.path), **parts, **how, **running.loading)
         _check_whole(pipe, folder)
+        _check_sampler(pipe, folder)
         return running.prepare(pipe)
     except (LongtakeError, MemoryError):
         raise
@@ -102,6 +108,11 @@ def _check_whole(pipe: Any, folder: Folder) -> None:
             raise InputError(f"weights of another shape: {what}", where, HINT)
         if folder.components[name][0] == "transformers":
             continue  # some of its weights have other names, or are tied: see `_encoders`
+        ints = {key for one in files for key in one.whole}
+        values = module.state_dict()
+        numbers = [key for key in own if key in ints and values[key].is_floating_point()]
+        if numbers:
+            raise InputError(f"'{numbers[0]}' holds whole numbers", where, HINT)
         missing = [key for key in own if key not in stored]
         if missing:
             raise InputError(f"the weights lack '{missing[0]}'", where, HINT)
@@ -110,3 +121,20 @@ def _check_whole(pipe: Any, folder: Folder) -> None:
         if stray:
             what = f"the weights hold '{stray[0]}', which the configuration has no place for"
             raise InputError(what, where, HINT)
+
+
+def _check_sampler(pipe: Any, folder: Folder) -> None:
+    """InputError for a sampler whose noise levels are no numbers, before any film is begun."""
+    sampler = copy.deepcopy(pipe.scheduler)
+    if type(sampler).__name__ not in _SAMPLERS:
+        return
+    shifts = {"mu": 1.0} if sampler.config.get("use_dynamic_shifting") else {}
+    try:
+        sampler.set_timesteps(4, **shifts)
+        levels = torch.as_tensor(getattr(sampler, "sigmas", sampler.timesteps)).float()
+        why = "" if levels.isfinite().all() else "its noise levels are no numbers"
+    except Exception as error:
+        why = " ".join(str(error).split()) or type(error).__name__
+    if why:
+        what = f"the sampler cannot be used: {why}"
+        raise InputError(what, str(folder.path / "scheduler"), HINT)
