@@ -18,6 +18,7 @@ def test_what_fits_follows_from_room_and_main_memory() -> None:
     wan = KNOWN[1]  # 14 B
     assert wan.fits(80e9, 64e9) == "fits"
     assert wan.fits(wan.most() + WORK, 64e9) == "fits with offload=model"
+    assert wan.fits(20e9, 64e9) == "fits with offload=model and quantise=float8"
     assert wan.fits(16e9, 64e9) == "fits with offload=group"
     assert wan.fits(16e9, 16e9) == "" and wan.fits(4e9, 64e9) == ""
     assert wan.fits(wan.weights(4) - 1, 0, 4) == ""

@@ -25,7 +25,7 @@ from longtake.models.pretrained.sizes import KNOWN, WORK
 
 _WEIGHTS = Path(__file__).parent.parent / "weights"
 _NEEDED = ("torch", "numpy", "av", "pillow", "safetensors", "tokenizers", "click", "rich")
-_EXTRAS = ("ray", "diffusers")
+_EXTRAS = ("ray", "diffusers", "transformers", "accelerate", "peft", "torchao")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,6 +119,9 @@ def _pretrained() -> Iterator[Checked]:
     device, room, each = "cpu", float(main), 4
     if torch.cuda.is_available():
         device, room, each = "cuda", float(torch.cuda.mem_get_info()[0]), 2
+        if torch.cuda.device_count() > 1:
+            what = f"{torch.cuda.device_count()}: films on all of them with --executor ray"
+            yield Checked("accelerators", what, None)
     speed = product_speed(device)
     for known in KNOWN:
         size = f"{known.weights() / 1e9:.0f} GB on disk"

@@ -19,6 +19,7 @@ from longtake.errors import InputError, nearest
 from longtake.lab.catalogue import provable
 from longtake.lab.home import home, weights_of
 from longtake.models.pretrained.folder import is_pipeline
+from longtake.models.pretrained.hub import is_hub_id
 
 
 @verb(
@@ -48,9 +49,9 @@ def train(
 ) -> None:
     """Train the recipe NAME, whose file has a function `train`; goes on from its last checkpoint.
 
-    NAME may be the folder of a diffusers pipeline: it is taught to observe any frames, by a LoRA.
+    NAME may be the folder or the hub id of a diffusers pipeline: it is taught to observe any frames, by a LoRA.
     """
-    if is_pipeline(Path(name)):
+    if is_pipeline(Path(name)) or (is_hub_id(name) and not Path(name).exists()):
         sets, name = (f"folder={name}", *sets), "pretrained"
     recipe = recipes.find(name)
     learn = getattr(inspect.getmodule(recipe), "train", None)

@@ -52,6 +52,9 @@ class Known:
             return "fits"
         if self.most(bytes_each) + WORK <= room and self.weights(bytes_each) <= main:
             return "fits with offload=model"
+        small = max(self.net, bytes_each * self.others)  # of the network a byte a weight
+        if bytes_each > 1 and small + WORK <= room and self.weights(bytes_each) <= main:
+            return "fits with offload=model and quantise=float8"
         if room >= 2 * WORK and self.weights(bytes_each) <= main:
             return "fits with offload=group"
         return ""
