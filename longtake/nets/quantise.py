@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -82,6 +82,7 @@ class VectorQuantiser(Quantiser):
             raise ValueError(f"decay={decay}; try 0.99")
         self.size, self.width = size, width
         self.decay, self.dead, self.commitment = decay, dead, commitment
+        self._held: list[tuple[Tensor, Tensor, Tensor]] | None = None
         book = torch.randn(size, width) / math.sqrt(width)
         self.register_buffer("book", book)
         self.register_buffer("counts", torch.ones(size))
@@ -113,6 +114,31 @@ class VectorQuantiser(Quantiser):
         x = x.to(self.book)
         counts = torch.bincount(codes, minlength=self.size).to(x)
         sums = torch.zeros_like(self.book).index_add_(0, codes, x)
+        if self._held is None:
+            self._step(counts, sums, x)
+        else:
+            self._held.append((counts, sums, x if not self._held else x[:0]))
+
+    def hold(self, held: bool) -> None:
+        """Whether steps wait for `settle`, so that several batches, in several processes, are one step."""
+        self._held = [] if held else None
+
+    @torch.no_grad()
+    def settle(self, total: Callable[[Tensor], Tensor]) -> None:
+        """The step of all batches since the last one. total: sums a tensor over all processes.
+
+        Dead codes begin anew on vectors of the first batch here.
+        """
+        held = self._held or []
+        counts, sums = torch.zeros_like(self.counts), torch.zeros_like(self.sums)
+        for more, weighed, _ in held:
+            counts, sums = counts + more, sums + weighed
+        counts, sums = total(counts), total(sums)
+        if counts.any():
+            self._step(counts, sums, held[0][2] if held else self.book.clone())
+        self._held = []
+
+    def _step(self, counts: Tensor, sums: Tensor, x: Tensor) -> None:
         self.counts.lerp_(counts, 1 - self.decay)
         self.sums.lerp_(sums, 1 - self.decay)
         dead = self.counts < self.dead

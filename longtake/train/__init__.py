@@ -21,7 +21,7 @@ from longtake.errors import InputError
 from longtake.train.averages import Average, Widths, average_of, reconstructed
 from longtake.train.charts import charted
 from longtake.train.compute import Compute
-from longtake.train.game import Tools, add, adversarial, expect, gradients, players
+from longtake.train.game import Tools, add, adversarial, expect, gradients, players, settling
 from longtake.train.keeping import forget_after, resume, save
 from longtake.train.muon import Muon, optimisers, orthogonal
 from longtake.train.ranks import Ranks
@@ -185,7 +185,7 @@ def fit(
             ranks.total(grads, player.params) for player, grads in zip(team, summed, strict=True)
         ]
 
-    with compute.applied(module):
+    with compute.applied(module), settling(module) as books:
         while schedule.progress(step, seconds := elapsed()) < 1:
             with compute.working():
                 taken = found()
@@ -193,6 +193,9 @@ def fit(
                 player.descend(grads, schedule.clip, schedule.factor(step, seconds))
                 for player, grads in zip(team, taken, strict=True)
             ]
+            torch.manual_seed(_seed(schedule.seed, -1 - step))
+            for book in books:
+                book.settle(ranks.sum)
             ranks.copy(list(module.buffers()))
             if all(math.isfinite(norm) for norm in norms):
                 average.follow(module, step)

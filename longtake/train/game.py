@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -118,3 +120,16 @@ def expect(parts: Mapping[str, nn.Module], named: Mapping[str, Tensor], team: li
     if bool(others) != (team[-1].names is None):
         what = f"loss '{others[0]}' trains no weight" if others else "weights that no loss trains"
         raise InputError(what, "parts", told)
+
+
+@contextmanager
+def settling(module: nn.Module) -> Iterator[list[Any]]:
+    """The module's codebooks, which meanwhile wait for the end of a step (`VectorQuantiser.settle`)."""
+    books: list[Any] = [part for part in module.modules() if hasattr(part, "settle")]
+    for book in books:
+        book.hold(True)
+    try:
+        yield books
+    finally:
+        for book in books:
+            book.hold(False)
