@@ -243,3 +243,25 @@ def test_a_stage_of_codes_wants_a_model_of_as_many() -> None:
     for wrong in (0, 32):
         with pytest.raises(FitError, match="codes=16"):
             stage(wrong)
+
+
+def test_a_codebook_that_is_held_takes_one_step_for_all() -> None:
+    """Two batches, settled, against one batch of both; nothing moves before."""
+    torch.manual_seed(0)
+    held, whole = VectorQuantiser(4, 3, decay=0.9), VectorQuantiser(4, 3, decay=0.9)
+    whole.load_state_dict(held.state_dict())
+    parts, before = torch.randn(2, 10, 3), held.book.clone()
+    held.hold(True)
+    for part in parts:
+        held(part)
+    assert torch.equal(held.book, before)
+    held.settle(lambda x: x)
+    whole(parts.flatten(0, 1))
+    for name, value in whole.state_dict().items():
+        torch.testing.assert_close(held.state_dict()[name], value)
+    after = held.book.clone()
+    held.settle(lambda x: x)
+    assert torch.equal(held.book, after), "no batches, no step"
+    held.hold(False)
+    held(parts[0])
+    assert not torch.equal(held.book, after)

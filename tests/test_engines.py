@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from longtake.cli import cli
 from longtake.errors import InputError
-from longtake.worlds import ENGINES, World, find, knobs, make
+from longtake.worlds import World, find, knobs, make
 
 PACKAGES = {"doom": "vizdoom", "mocap": "pybullet", "rooms": "miniworld"}
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -25,7 +25,7 @@ def world(name: str, **settings: Any) -> Any:
     return make(name, **{"size": (64, 48), **few, **settings})
 
 
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", PACKAGES)
 def test_a_frame_alone_has_the_bytes_it_has_in_a_run(name: str) -> None:
     one = world(name, seed=5)
     assert isinstance(one, World)
@@ -42,7 +42,7 @@ def test_a_frame_alone_has_the_bytes_it_has_in_a_run(name: str) -> None:
     assert moved.max() > 1
 
 
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", PACKAGES)
 def test_the_truth_is_as_long_as_asked_and_open_at_any_place(name: str) -> None:
     here = world(name, seed=2)
     run = here.truth(range(9))
@@ -112,7 +112,7 @@ def test_a_walk_s_actions_lead_from_pose_to_pose() -> None:
         world("doom", fps=60)
 
 
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", PACKAGES)
 def test_what_is_not_installed_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = importlib.import_module
 

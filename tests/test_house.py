@@ -36,6 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     **{shelf: WORDS | {shelf} for shelf in SHELVES},
     **{shelf: WORDS | {shelf, "nets"} for shelf in WITH_NETS},
     "datasets": WORDS | {"datasets", "video"},  # clips are files before they are anything else
+    "worlds": WORDS | {"worlds", "video"},  # so are cut-outs
     **{driver: WORDS | {driver} for driver in DRIVERS},
     "nets": {"nets"},
     "recipes": WORDS | SHELVES | {"nets", "recipes", "train", "lab"},

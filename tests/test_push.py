@@ -108,6 +108,29 @@ def identity(here: Any, truth: Truth, at: int, rng: torch.Generator) -> None:
     truth["position"][at:, pick(rng, 4)] = -9.0
 
 
+def start_near(here: Any, truth: Truth, at: int, rng: torch.Generator) -> None:
+    """A disc at rest moves off towards the pusher, which is near and at rest too, but does not touch it."""
+    place, pusher = truth["position"], truth["pusher"]
+    n = pick(rng, 4)
+    gap, side = 0.15, sign(rng)
+    place[:] = torch.tensor([(0.2, 0.2), (0.8, 0.2), (0.2, 0.8), (0.8, 0.8)])
+    place[:, n] = torch.tensor([0.5, 0.5])
+    pusher[:] = torch.tensor([0.5 + side * (RADII[n] + PUSHER + gap), 0.5])
+    later = (torch.arange(1, len(place) - at + 1) / here.fps).clamp(max=0.2)
+    place[at:, n, 0] += side * 0.6 * later
+
+
+def shove(here: Any, truth: Truth, at: int, rng: torch.Generator) -> None:
+    """Two discs that lie together at rest part by themselves: no sum of what they had."""
+    place = truth["position"]
+    place[:] = torch.tensor([(0.35, 0.5), (0.0, 0.5), (0.2, 0.85), (0.8, 0.85)])
+    place[:, 1, 0] = 0.35 + RADII[0] + RADII[1] + 0.01
+    truth["pusher"][:] = torch.tensor([0.5, 0.06])
+    later = (torch.arange(1, len(place) - at + 1) / here.fps).clamp(max=0.3)
+    place[at:, 1, 0] += 0.5 * later
+    place[at:, 0, 0] -= 0.2 * later
+
+
 BREAKS = {"teleport": teleport, "penetration": penetrate, "energy": gain, "identity": identity}
 
 
@@ -115,6 +138,13 @@ BREAKS = {"teleport": teleport, "penetration": penetrate, "energy": gain, "ident
 def test_planted_breaks_are_found(law: str) -> None:
     hits, _ = caught("push", law, BREAKS[law], films=40, frames=24)
     assert hits == 40
+
+
+@pytest.mark.parametrize("fps", [10.0, 20.0])
+@pytest.mark.parametrize("plant", [start_near, shove])
+def test_gains_beside_other_things_are_found(plant: Any, fps: float) -> None:
+    hits, _ = caught("push", "energy", plant, films=12, frames=32, fps=fps)
+    assert hits == 12
 
 
 @pytest.mark.parametrize("size", [(64, 64), (128, 96)])

@@ -175,6 +175,15 @@ def test_a_run_is_recorded_with_its_pictures(
     assert "<svg" in (tmp_path / "kept" / "fdm" / "plot.svg").read_text()
 
 
+def test_arms_may_have_a_sheet_for_every_task(tmp_path: Path) -> None:
+    for name in ("one", "two, fill", "two, go on"):
+        (tmp_path / f"{name}.png").touch()
+    found = record_proof.sheets_of(tmp_path, ("two", "one", "three"))
+    assert [name for name, _ in found] == ["two, fill", "two, go on", "one"]
+    with pytest.raises(ValueError, match="no pictures"):
+        record_proof.sheets_of(tmp_path, ("three",))
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

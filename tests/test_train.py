@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from click.testing import CliRunner
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from longtake.cli import cli
 from longtake.errors import InputError
 from longtake.nets.quantise import VectorQuantiser
 from longtake.train import Schedule, adversarial, fit, orthogonal
@@ -173,3 +175,38 @@ def test_updates_are_as_newton_schulz_steps_in_double_precision(shape: tuple[int
     found = orthogonal(((left * sizes) @ right).float()).double()
     wide = max(shape) >= 3 * min(shape)
     assert (found - (left * size) @ right).norm() < (1e-3 if wide else 0.3) * size.norm()
+
+
+RECIPE = """
+from longtake.train import Logged
+
+
+def none():
+    raise AssertionError
+
+
+def train(steps=3):
+    for step in range(1, steps + 1):
+        yield Logged(step, 360.0 * step, {"near": 0.5}, 360.0 * (steps - step))
+"""
+
+
+def test_the_command_tells_time_and_cost_left(tmp_path: Path) -> None:
+    path = tmp_path / "slow.py"
+    path.write_text(RECIPE)
+    words = ["train", f"{path}:none", "--price", "2.5", "--steps", "3"]
+    told = CliRunner().invoke(cli, [*words, "--json"])
+    assert told.exit_code == 0, told.output
+    lines = [json.loads(line) for line in told.stdout.splitlines()]
+    assert [line["left"] for line in lines] == [720.0, 360.0, 0.0]
+    assert [line["cost"] for line in lines] == [0.25, 0.5, 0.75]
+    assert [line["cost_left"] for line in lines] == [0.5, 0.25, 0.0]
+    plain = CliRunner().invoke(cli, words)
+    assert "seconds 6 min 0 s" in plain.output and "left 12 min 0 s" in plain.output
+
+
+def test_the_time_left_is_by_the_pace_so_far() -> None:
+    by_steps = Schedule(100)
+    assert by_steps.left(25, 50.0) == pytest.approx(150.0)
+    assert by_steps.left(0, 1.0) == by_steps.left(100, 9.0) == 0
+    assert Schedule(10**6, minutes=2).left(5, 30.0) == pytest.approx(90.0)

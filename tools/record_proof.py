@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 import json
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ def record(folder: Path, note: str = "", place: Path | None = None) -> Path:
         told = json.loads((folder / RESULT).read_text(encoding="utf-8"))
         proof = proof_of(told["name"])
         made = record_of(told, proof, commit(), note)
-        pictures = sheet([(arm, folder / f"{arm}.png") for arm in proof.arms])
+        pictures = sheet(sheets_of(folder, proof.arms))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"no finished proof: {error!r}", str(folder), "longtake prove") from None
     path = results.write(made, place)
@@ -75,6 +75,18 @@ def record_of(told: Mapping[str, Any], proof: Proof, commit: str, note: str) -> 
         holds=all(one.holds for one in checked),
         note=note,
     )
+
+
+def sheets_of(folder: Path, arms: Iterable[str]) -> list[tuple[str, Path]]:
+    """The contact sheets of a run, by name: one an arm, or one for each of its tasks."""
+    found = []
+    for arm in arms:
+        whole = folder / f"{arm}.png"
+        paths = [whole] if whole.exists() else sorted(folder.glob(f"{arm}, *.png"))
+        found += [(path.stem, path) for path in paths]
+    if not found:
+        raise ValueError("it has no pictures")
+    return found
 
 
 def commit() -> str:

@@ -37,6 +37,9 @@ from longtake.models.pretrained.hub import is_hub_id
 @click.option("--steps", type=click.IntRange(1), metavar="N", help="Steps in all.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Stop by the clock.")
 @click.option("--seed", type=click.IntRange(0), metavar="N", help="What chance starts from.")
+@click.option(
+    "--price", type=click.FloatRange(0), metavar="MONEY", help="Of an hour: tells cost, too."
+)
 @click.option("--charts", type=click.Path(path_type=Path), metavar="DIR", help="For TensorBoard.")
 @click.option("--set", "sets", multiple=True, metavar="KNOB=VALUE", help="Other settings.")
 def train(
@@ -44,6 +47,7 @@ def train(
     name: str,
     run: Path | None,
     charts: Path | None,
+    price: float | None,
     sets: tuple[str, ...],
     **given: Any,
 ) -> None:
@@ -81,7 +85,7 @@ def train(
         from longtake.train import charted
 
         curve = charted(curve, charts)
-    _follow(curve, voice)
+    _follow(curve, voice, price)
 
 
 def train_at_first_use(brief: Brief, options: Options, voice: Voice) -> None:
@@ -103,12 +107,17 @@ def train_at_first_use(brief: Brief, options: Options, voice: Voice) -> None:
     _follow(module.train(), voice)
 
 
-def _follow(events: Iterable[Any], voice: Voice) -> None:
-    """A training's curve."""
+def _follow(events: Iterable[Any], voice: Voice, price: float | None = None) -> None:
+    """A training's curve, with the time left; price: of an hour, for what it costs so far and to the end."""
     for event in events:
-        voice.line(event.line())
+        line = event.line()
+        if price is not None and "left" in line:
+            cost = {"cost": line["seconds"], "cost_left": line["left"]}
+            line |= {name: round(seconds * price / 3600, 4) for name, seconds in cost.items()}
+        voice.line(line)
         if not voice.json:
-            voice.note("  ".join(f"{k} {v}" for k, v in event.line().items() if k != "event"))
+            told = {k: clock(v) if k in ("seconds", "left") else v for k, v in line.items()}
+            voice.note("  ".join(f"{k} {v}" for k, v in told.items() if k != "event"))
 
 
 def _trainable(name: str) -> str:

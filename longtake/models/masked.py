@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from longtake.clip import Clip, ClipRequest, ClipSpec
 from longtake.errors import FitError
 from longtake.models.picking import Picking, uniform
-from longtake.models.revealing import Conditionals, Confidence, Revealing
+from longtake.models.revealing import Chance, Conditionals, Confidence, Revealing
 from longtake.models.sheets import Sheet, clips, joined, sheet
 from longtake.nets.masked import HIDDEN, HINT, KNOWN, BottleneckTransformer, MaskedTransformer
 
@@ -62,9 +62,13 @@ class MaskedModel:
         def chance(use: str) -> Tensor:
             return torch.cat([_chance(r, whole.prefix, use) for r in requests])
 
-        ask = self.conditionals(dataclasses.replace(whole, codes=codes), states)
-        found = self.revealing(ask, codes, states == KNOWN, self.picking, chance)
+        found = self.decided(dataclasses.replace(whole, codes=codes), states, chance)
         return clips(found[:, whole.prefix :], requests)
+
+    def decided(self, whole: Sheet, states: Tensor, chance: Chance) -> Tensor:
+        """Codes (b, n) of a sheet whose tokens have states (b, n), all of them decided."""
+        ask = self.conditionals(whole, states)
+        return self.revealing(ask, whole.codes, states == KNOWN, self.picking, chance)
 
     def losses(self, request: ClipRequest, truth: Clip) -> Mapping[str, Tensor]:
         """Cross-entropy of the tokens that are hidden or hinted at, in nats a token.

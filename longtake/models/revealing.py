@@ -153,4 +153,38 @@ class DraftAndRevise:
         return codes
 
 
+Judge = Callable[["Tensor"], "Tensor"]  # codes (b, n), all decided -> how good each is, (b, n)
+
+
+def criticised(
+    ask: Conditionals,
+    judge: Judge,
+    codes: Tensor,
+    known: Tensor,
+    order: Confidence,
+    picking: Picking,
+    chance: Chance,
+) -> Tensor:
+    """Everything is drawn in every step, and what a critic finds worst is hidden again.
+
+    Lezama et al. 2022 (Token-Critic), algorithm 2. Unlike `Confidence`, what was decided early can be
+    taken back. order: how many stay hidden after each step, and the Gumbel noise on judgements.
+    """
+    fixed, known = known, known.clone()
+    hidden = now = int((~fixed[0]).sum())
+    for step in range(order.steps):
+        if not now:
+            break
+        drawn = pick(picking.chances(ask(codes, known)), chance(f"step {step}"))
+        codes = codes.where(known, drawn)
+        now = order.left(step, hidden, now)
+        good = judge(codes).double()
+        mixing = order.spread * (1 - (step + 1) / order.steps)
+        if mixing:
+            good = good - mixing * (-chance(f"order {step}").double().log()).log()
+        worst = good.masked_fill(fixed, math.inf).argsort(-1)[:, :now]
+        known = known.new_ones(known.shape).scatter(1, worst, False)
+    return codes
+
+
 Revealing = Confidence | DraftAndRevise

@@ -52,7 +52,7 @@ class TokenModel:
         if self.picking.guidance != 1 and whole.text is not None:
             told.append(torch.zeros_like(whole.text))
         sheets = [dataclasses.replace(whole, text=text) for text in told]
-        readers = [Reader(self.net, one, device, self._prefixes) for one in sheets]
+        readers = [self.reader(one, device) for one in sheets]
         token = torch.full((len(chance), 1), self.net.begin)
         found = []
         for n in range(chance.shape[1]):
@@ -62,6 +62,10 @@ class TokenModel:
             token = pick(chances, uniform(chance[:, n]))[:, None]
             found.append(token)
         return clips(torch.cat(found, 1), requests)
+
+    def reader(self, whole: Sheet, device: torch.device) -> Reader:
+        """The net at the beginning of a sheet's targets."""
+        return Reader(self.net, whole, device, self._prefixes)
 
     def losses(self, request: ClipRequest, truth: Clip) -> Mapping[str, Tensor]:
         """Cross-entropy of the targets' codes, in nats a token."""

@@ -99,3 +99,27 @@ class BottleneckTransformer(nn.Module):
             x = write(x, None, None, source=z)
         logits: Tensor = self.leave(x)
         return logits
+
+
+class TokenCritic(nn.Module):
+    """Says of every token of a clip how likely it is one of the data, given all others (Lezama et al. 2022)."""
+
+    def __init__(self, shape: TokenShape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.enter = _Entry(shape)
+        self.blocks = nn.ModuleList(TokenBlock(shape) for _ in range(shape.blocks))
+        self.leave = nn.Linear(shape.width, 1)
+        self.leave.outer = True  # type: ignore[assignment]
+        nn.init.zeros_(self.leave.weight)
+
+    def forward(
+        self, codes: Tensor, places: Tensor, states: Tensor, text: Tensor | None = None
+    ) -> Tensor:
+        """As `MaskedTransformer`, KNOWN being what is observed, HINT what is judged -> logits (b, n)."""
+        x = self.enter(codes, states, text)
+        turns = self.shape.turns(places)
+        for block in self.blocks:
+            x = block(x, turns, turns)
+        logits: Tensor = self.leave(F.rms_norm(x, x.shape[-1:]))[..., 0]
+        return logits.float()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -82,6 +82,7 @@ class VectorQuantiser(Quantiser):
             raise ValueError(f"decay={decay}; try 0.99")
         self.size, self.width = size, width
         self.decay, self.dead, self.commitment = decay, dead, commitment
+        self._held: list[tuple[Tensor, Tensor, Tensor]] | None = None
         book = torch.randn(size, width) / math.sqrt(width)
         self.register_buffer("book", book)
         self.register_buffer("counts", torch.ones(size))
@@ -113,6 +114,31 @@ class VectorQuantiser(Quantiser):
         x = x.to(self.book)
         counts = torch.bincount(codes, minlength=self.size).to(x)
         sums = torch.zeros_like(self.book).index_add_(0, codes, x)
+        if self._held is None:
+            self._step(counts, sums, x)
+        else:
+            self._held.append((counts, sums, x if not self._held else x[:0]))
+
+    def hold(self, held: bool) -> None:
+        """Whether steps wait for `settle`, so that several batches, in several processes, are one step."""
+        self._held = [] if held else None
+
+    @torch.no_grad()
+    def settle(self, total: Callable[[Tensor], Tensor]) -> None:
+        """The step of all batches since the last one. total: sums a tensor over all processes.
+
+        Dead codes begin anew on vectors of the first batch here.
+        """
+        held = self._held or []
+        counts, sums = torch.zeros_like(self.counts), torch.zeros_like(self.sums)
+        for more, weighed, _ in held:
+            counts, sums = counts + more, sums + weighed
+        counts, sums = total(counts), total(sums)
+        if counts.any():
+            self._step(counts, sums, held[0][2] if held else self.book.clone())
+        self._held = []
+
+    def _step(self, counts: Tensor, sums: Tensor, x: Tensor) -> None:
         self.counts.lerp_(counts, 1 - self.decay)
         self.sums.lerp_(sums, 1 - self.decay)
         dead = self.counts < self.dead
@@ -120,6 +146,71 @@ class VectorQuantiser(Quantiser):
             chosen = torch.randint(len(x), (int(dead.sum()),), device=x.device)
             self.sums[dead], self.counts[dead] = x[chosen], 1.0
         self.book.copy_(self.sums / self.counts[:, None])
+
+
+class ResidualQuantiser(Quantiser):
+    """Quantisers in turns, each of what those before it left (Zeghidour et al. 2021, SoundStream, section III-C).
+
+    Codes have one more dimension, the turn; the first codes of a row alone are a coarser value. In
+    training a share `coarse` of the rows (the first dimension) is quantised by a random number of turns
+    only, so that every such number is learned for (section III-D).
+    """
+
+    def __init__(self, stages: Sequence[Quantiser], coarse: float = 0.5) -> None:
+        super().__init__()
+        if not stages or len({(stage.size, stage.width) for stage in stages}) > 1:
+            raise ValueError(f"{len(stages)} stages; try one or more of equal size and width")
+        self.stages, self.coarse = nn.ModuleList(stages), coarse
+        self.size, self.width, self.depth = stages[0].size, stages[0].width, len(stages)
+
+    @classmethod
+    def of(cls, size: int, width: int, depth: int, decay: float = 0.95) -> ResidualQuantiser:
+        """Moving codebooks for vectors of unit mean square: each begins at the scale of what is left for it."""
+        stages = [VectorQuantiser(size, width, decay) for _ in range(depth)]
+        for turn, stage in enumerate(stages):
+            stage.book.mul_(width**0.5 * 0.6**turn)
+            stage.sums.copy_(stage.book)
+        return cls(stages)
+
+    def codes(self, x: Tensor) -> Tensor:
+        """(..., width) -> whole numbers (..., depth)."""
+        found, left = [], x.float()
+        for stage in self._turns:
+            found.append(stage.codes(left))
+            left = left - stage.values(found[-1])
+        return torch.stack(found, -1)
+
+    def values(self, codes: Tensor) -> Tensor:
+        """(..., depth or fewer) -> (..., width): sums."""
+        if not 1 <= codes.shape[-1] <= self.depth:
+            raise ValueError(f"{codes.shape[-1]} codes a step; try 1 to {self.depth}")
+        rows = zip(self._turns, codes.unbind(-1), strict=False)
+        return torch.stack([stage.values(row) for stage, row in rows]).sum(0)
+
+    def forward(self, x: Tensor) -> Quantised:
+        """As every quantiser; codes of turns that a row does without are -1."""
+        rows = torch.full((len(x),), self.depth, device=x.device)
+        if self.training and self.coarse:
+            some = torch.rand(len(x), device=x.device) < self.coarse
+            rows = torch.where(some, torch.randint(1, self.depth + 1, rows.shape).to(rows), rows)
+        codes = torch.full((*x.shape[:-1], self.depth), -1, device=x.device)
+        total, losses = torch.zeros_like(x, dtype=torch.float), dict[str, Tensor]()
+        for turn, stage in enumerate(self._turns):
+            mine = rows > turn
+            if not mine.any():
+                break
+            # the gradient of what is left is that of x: earlier turns' codes are constants
+            found = stage((x.float() - total)[mine])
+            codes[mine, ..., turn] = found.codes
+            share = mine.float().mean() / self.depth
+            for name, loss in found.losses.items():
+                losses[name] = losses.get(name, torch.zeros_like(loss)) + share * loss
+            total = total.index_put((mine,), total[mine] + stage.values(found.codes).detach())
+        return Quantised(straight_through(x, total.to(x)), codes, losses)
+
+    @property
+    def _turns(self) -> list[Quantiser]:
+        return list(self.stages)  # type: ignore[arg-type]
 
 
 class LookupFree(Quantiser):

@@ -64,6 +64,13 @@ class Ranks:
         parts = flat.split([g.numel() for g in whole])
         return [part.view_as(g).to(g) for part, g in zip(parts, whole, strict=True)]
 
+    def sum(self, tensor: Tensor) -> Tensor:
+        """Over all processes."""
+        if self.count > 1:
+            tensor = tensor.clone()
+            torch.distributed.all_reduce(tensor)
+        return tensor
+
     def means(self, values: Mapping[str, float]) -> dict[str, float]:
         """Means over all processes."""
         if self.count == 1:

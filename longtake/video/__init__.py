@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from longtake.video.geometry import FITS, Fit, check_size
     from longtake.video.numbered import PictureFrames, VideoFrames
     from longtake.video.opening import VideoInfo, probe
-    from longtake.video.pictures import contact_sheet, read_image, write_image
+    from longtake.video.pictures import contact_sheet, read_cutout, read_image, write_image
     from longtake.video.reading import read_frames, read_video
     from longtake.video.writing import QUALITIES, VideoWriter
 
@@ -41,7 +41,7 @@ _HOME = {
     "geometry": ("FITS", "Fit", "check_size"),
     "numbered": ("PictureFrames", "VideoFrames"),
     "opening": ("VideoInfo", "probe"),
-    "pictures": ("contact_sheet", "read_image", "write_image"),
+    "pictures": ("contact_sheet", "read_cutout", "read_image", "write_image"),
     "reading": ("read_frames", "read_video"),
     "writing": ("QUALITIES", "VideoWriter"),
 }
@@ -65,6 +65,7 @@ __all__ = [
     "is_media",
     "part_of",
     "probe",
+    "read_cutout",
     "read_frames",
     "read_image",
     "read_video",

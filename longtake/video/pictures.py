@@ -17,7 +17,7 @@ from longtake.errors import InputError, nearest
 from longtake.video.files import PIXEL_LIMIT, blamed
 from longtake.video.fitting import upright
 from longtake.video.geometry import check_fit, check_size
-from longtake.video.stills import load_rgb
+from longtake.video.stills import load_rgb, load_rgba
 
 _SAVED_AS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 _MARGIN = 2
@@ -43,6 +43,25 @@ def read_image(
     pixels, turn = load_rgb(path, data)
     stored = torch.from_numpy(pixels).permute(2, 0, 1).unsqueeze(0)
     return upright(stored, size, fit, turn)[0].contiguous()
+
+
+def read_cutout(path: str | os.PathLike[str]) -> Tensor:
+    """A picture with its transparency as (4, h, w) uint8 RGBA, upright, cut to what is not clear.
+
+    Raises `InputError` as `read_image` does, and for a picture that has no outline.
+    """
+    pixels, turn = load_rgba(path)
+    layers = torch.from_numpy(pixels).permute(2, 0, 1)
+    rows, columns = (layers[3] > 127).nonzero(as_tuple=True)
+    if len(rows) == 0 or int(layers[3].min()) > 127:
+        raise InputError("has no outline", str(path), "a picture with transparency")
+    cut = layers[
+        :, int(rows.min()) : int(rows.max()) + 1, int(columns.min()) : int(columns.max()) + 1
+    ]
+    parts = [
+        upright(part[None], None, "cover", turn)[0] for part in (cut[:3], cut[3:].expand(3, -1, -1))
+    ]
+    return torch.cat([parts[0], parts[1][:1]]).contiguous()
 
 
 def write_image(frame: Tensor, path: str | os.PathLike[str]) -> None:

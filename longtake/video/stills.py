@@ -72,6 +72,17 @@ def load_rgb(path: str | os.PathLike[str], data: bytes | None = None) -> tuple[n
         return np.array(_over_white(_as_srgb(_eight_bit(image, Path(path))))), turn
 
 
+def load_rgba(path: str | os.PathLike[str]) -> tuple[np.ndarray, Turn]:
+    """The same with its transparency: (h, w, 4) uint8; a picture without any is covered all over."""
+    with picture(path) as image:
+        image.load()
+        turn = _turn(image)
+        clear = image.convert("RGBA") if image.has_transparency_data else None
+        rgb = _as_srgb(_eight_bit(image if clear is None else clear.convert("RGB"), Path(path)))
+        cover = Image.new("L", image.size, 255) if clear is None else clear.getchannel("A")
+        return np.dstack([np.array(rgb.convert("RGB")), np.array(cover)]), turn
+
+
 @cache
 def _formats() -> tuple[str, ...]:
     for name in _PLUGINS:

@@ -45,6 +45,7 @@ WORLDS: Mapping[str, str] = {  # name -> module:class
     "walker": "longtake.worlds.walker:Walker",
 }
 ENGINES: Mapping[str, str] = {  # the same, of those that a package renders
+    "cutouts": "longtake.worlds.engines.cutouts:Cutouts",
     "doom": "longtake.worlds.engines.doom:Doom",
     "mocap": "longtake.worlds.engines.mocap:Mocap",
     "rooms": "longtake.worlds.engines.rooms:Rooms",

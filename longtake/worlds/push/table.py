@@ -13,6 +13,7 @@ from torch import Tensor
 from longtake.errors import InputError
 from longtake.worlds.laws import Violation, marked, steps
 from longtake.worlds.painting import Painted, capsule, colour, disc, lay
+from longtake.worlds.push.energy import gains
 from longtake.worlds.push.physics import (
     PUSH_SPEED,
     PUSHER,
@@ -161,7 +162,9 @@ class Push(Painted):
         leap = steps(pusher).norm(dim=-1) > 1.5 * PUSH_SPEED / self.fps + 2 * off
         found += marked("teleport", leap, "the pusher jumped")
         found += self._overlaps(place, pusher, there)
-        return found + self._gains(place, pusher, both & ~far)
+        here = {"extent": self.extent, "fps": self.fps, "scale": self.scale}
+        gained = gains(place, pusher, there & ~far, **here)
+        return found + marked("energy", gained, "{who} sped up untouched", NAMES)
 
     def _overlaps(self, place: Tensor, pusher: Tensor, there: Tensor) -> list[Violation]:
         off = 2 * _READING / self.scale
@@ -175,24 +178,6 @@ class Push(Painted):
         room = torch.tensor(self.extent)
         out = ((place < radii[:, None] - off) | (place > room - radii[:, None] + off)).any(-1)
         return found + marked("penetration", out & there, "{who} is in the wall", NAMES)
-
-    def _gains(self, place: Tensor, pusher: Tensor, there: Tensor) -> list[Violation]:
-        """Discs that speed up although nothing was near on this way or the one before."""
-        off = 2 * _READING / self.scale
-        speed = steps(place).norm(dim=-1)
-        faster = steps(speed) > 2 * off
-        way = torch.maximum(speed, torch.cat([speed[1:], speed[-1:]]))
-        radii = torch.tensor(RADII)
-        gaps = torch.cdist(place, place) - radii[:, None] - radii
-        gaps = gaps - way[:, :, None] - way[:, None, :] + 9 * torch.eye(4)
-        gaps = gaps + 9 * (~there[:, None, :]).float()
-        reach = PUSH_SPEED / self.fps
-        arm = (place - pusher[:, None]).norm(dim=-1) - radii - PUSHER - reach - way
-        free = (gaps.amin(-1) > off) & (arm > off)
-        before = torch.cat([free[:1], free[:-1]])
-        broken = faster & free & before & torch.cat([before[:1], before[:-1]]) & there
-        broken[:2] = False
-        return marked("energy", broken, "{who} sped up untouched", NAMES)
 
 
 def _numbers(state: State) -> list[float]:
