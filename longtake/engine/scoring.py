@@ -19,7 +19,10 @@ from longtake.clip import Clip
 from longtake.steps import Indices
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Table = NDArray[np.float64]
 
 NAMES = ("jump", "colour", "contrast", "sharpness")
 LEAST = 8  # differences that must be known before one is judged by them
@@ -40,14 +43,14 @@ Heard = Callable[[int], str | None]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Changes:
-    """Differences between pairs of frames. values: (p, 4), float64, by name, see NAMES.
+    """Differences between pairs of frames. values: (p, 4) by name, see NAMES.
 
     lags: (p,) indices between the two. heard: the words both hear; None where they differ.
     joins: whether one of the two is observed and the other made.
     """
 
-    lags: Tensor
-    values: Tensor
+    lags: Table
+    values: Table
     heard: tuple[str | None, ...]
     joins: tuple[bool, ...]
 
@@ -100,17 +103,21 @@ class _Bound:
     loose: whether frames farther apart had to be asked, whose changes may be far larger.
     """
 
-    high: Tensor
+    high: Table
     calm: float
     loose: bool
 
-    def widened(self, high: Tensor) -> _Bound:
+    def widened(self, high: Table) -> _Bound:
         """What one of two bounds allows."""
-        return dataclasses.replace(self, high=self.high.maximum(high))
+        import numpy as np
+
+        return dataclasses.replace(self, high=np.maximum(self.high, high))
 
     def narrowed(self, other: _Bound | None) -> _Bound:
         """What both bounds allow."""
-        high = self.high if other is None else self.high.minimum(other.high)
+        import numpy as np
+
+        high = self.high if other is None else np.minimum(self.high, other.high)
         return dataclasses.replace(self, high=high)
 
 
@@ -118,45 +125,46 @@ class _Looks:
     """Frames' features. unit: the contrast of a `usual` frame."""
 
     def __init__(self, clip: Clip, usual: Indices) -> None:
-        import torch
+        import numpy as np
 
         self.place = {index: n for n, index in enumerate(clip.at)}
-        x = clip.frames[0].detach().double()
+        x: Table = clip.frames[0].detach().double().cpu().numpy()
         x = x.reshape(len(x), -1, *x.shape[2:]) if x.ndim > 1 else x[:, None]
-        flat = x.flatten(2) if x.ndim > 2 else x[:, :, None]
-        self.frames, self.means = flat, flat.mean(2)
-        spread = flat.var(2, correction=0)
+        self.frames = x.reshape(*x.shape[:2], -1)
+        self.means = self.frames.mean(2)
+        spread = self.frames.var(2)
         chosen = [self.place[index] for index in usual]
-        self.unit = max(float(spread[chosen].mean(1).sqrt().median()), _TINY)
-        steps = [
-            x.diff(dim=dim).square().flatten(2).mean(2)
-            for dim in range(2, x.ndim)
-            if x.shape[dim] > 1
-        ]
-        detail = torch.stack(steps).sum(0) if steps else torch.zeros_like(spread)
+        contrasts = sorted(spread[chosen].mean(1))
+        self.unit = max(math.sqrt(contrasts[(len(chosen) - 1) // 2]), _TINY)
+        steps = (np.diff(x, axis=axis) for axis in range(2, x.ndim) if x.shape[axis] > 1)
+        detail = sum(
+            (np.square(step).reshape(*x.shape[:2], -1).mean(2) for step in steps),
+            np.zeros_like(spread),
+        )
         faint = (FAINT * self.unit) ** 2
-        self.contrast, self.sharpness = (0.5 * (v + faint).log() for v in (spread, detail))
+        self.contrast, self.sharpness = (0.5 * np.log(v + faint) for v in (spread, detail))
 
     def changes(
         self, pairs: Sequence[tuple[int, int]], heard: Heard, made: Collection[int] = ()
     ) -> Changes:
         """Between the frames of pairs of indices, of which some were `made`."""
-        import torch
+        import numpy as np
 
         a, b = ([self.place[pair[k]] for pair in pairs] for k in (0, 1))
-        features = (self.frames.flatten(1), self.means, self.contrast, self.sharpness)
-        values = [(f[b] - f[a]).square().mean(1).sqrt() for f in features]
+        features = (self.frames, self.means, self.contrast, self.sharpness)
+        shape = (len(pairs), -1) if pairs else (0, 1)
+        values = [np.sqrt(np.square(f[b] - f[a]).reshape(shape).mean(1)) for f in features]
         words = tuple(heard(i) if heard(i) == heard(j) else None for i, j in pairs)
         joins = tuple((i in made) != (j in made) for i, j in pairs)
-        lags = torch.tensor([float(j - i) for i, j in pairs], dtype=torch.float64)
-        return Changes(lags, torch.stack(values, 1), words, joins)
+        lags = np.array([j - i for i, j in pairs], float)
+        return Changes(lags, np.stack(values, 1), words, joins)
 
 
 class _Known:
     """What is known of changes, and the bounds that follow."""
 
     def __init__(self, parts: Iterable[Changes], unit: float) -> None:
-        import torch
+        import numpy as np
 
         parts = list(parts)
         words = [word for part in parts for word in part.heard]
@@ -164,9 +172,9 @@ class _Known:
         self.words = [words[n] for n in keep]
         joins = [join for part in parts for join in part.joins]
         self.joins = [joins[n] for n in keep]
-        self.lags = torch.cat([part.lags for part in parts])[keep]
-        self.values = torch.cat([part.values for part in parts])[keep]
-        self.floor = FLOOR * torch.tensor([unit, unit, 1.0, 1.0], dtype=torch.float64)
+        self.lags = np.concatenate([part.lags for part in parts])[keep]
+        self.values = np.concatenate([part.values for part in parts])[keep]
+        self.floor = FLOOR * np.array([unit, unit, 1.0, 1.0])
         self._bounds: dict[tuple[float, str | None], _Bound | None] = {}
 
     def __len__(self) -> int:
@@ -188,19 +196,22 @@ class _Known:
         return self._of(rows, lag, 1.0) if len(rows) >= LEAST else None
 
     def _of(self, rows: list[int], lag: float, wide: float) -> _Bound:
+        import numpy as np
+
         lags, values = self.lags[rows], self.values[rows]
-        apart = (lags / lag).log().abs()
-        near = apart <= apart.sort().values[LEAST - 1] + 1e-9
+        apart = abs(np.log(lags / lag))
+        near = apart <= np.sort(apart)[LEAST - 1] + 1e-9
         lags, values = lags[near, None], values[near]
-        grown = values * (lag / lags).clamp(min=1)
-        middle = grown.quantile(0.5, dim=0)
-        spread = 1.4826 * (grown - middle).abs().quantile(0.5, dim=0)
-        spread = spread.maximum(SLACK * middle).maximum(self.floor)
+        grown = values * np.maximum(lag / lags, 1)
+        middle = _quantile(grown, 0.5)
+        spread = 1.4826 * _quantile(abs(grown - middle), 0.5)
+        spread = np.maximum(spread, np.maximum(SLACK * middle, self.floor))
         # a spread learned from few differences is itself uncertain
         reach = wide * DEVIATIONS * (1 + LEAST / len(values))
-        calm = (values[:, 0] * (lag / lags[:, 0]).clamp(max=1)).quantile(0.05)
+        shrunk = values[:, 0] * np.minimum(lag / lags[:, 0], 1)
         loose = bool((lags > lag).any())
-        return _Bound(middle + reach * spread, CALM * float(calm) / wide**2, loose)
+        calm = CALM * float(_quantile(shrunk, 0.05)) / wide**2
+        return _Bound(middle + reach * spread, calm, loose)
 
 
 class _Case:
@@ -255,7 +266,7 @@ class _Case:
         usual = self.known.join(lag, word) if self.own.joins[n] else None
         return bound if usual is None or usual.loose else bound.widened(usual.high)
 
-    def _bridged(self, pair: tuple[int, int]) -> Tensor | None:
+    def _bridged(self, pair: tuple[int, int]) -> Table | None:
         """What the nearest observed frames on both sides of a pair allow; None if others speak between."""
         before = [index for index in self.seen if index <= pair[0]]
         after = [index for index in self.seen if index >= pair[1]]
@@ -265,8 +276,19 @@ class _Case:
         spoken = {self.heard(index) for index in self.looks.place if a < index < b}
         if not spoken <= {None, self.heard(a), self.heard(b)}:
             return None
-        whole = self.looks.changes([(a, b)], self.heard).values[0]
+        whole: Table = self.looks.changes([(a, b)], self.heard).values[0]
         return BRIDGE * whole + DEVIATIONS * self.known.floor
+
+
+def _quantile(rows: Table, share: float) -> Table:
+    """Of each column; NumPy's own takes many times as long for the few rows there are here."""
+    ranked = rows.copy()
+    ranked.sort(axis=0)
+    place = share * (len(rows) - 1)
+    low = int(place)
+    high = min(low + 1, len(rows) - 1)
+    found: Table = ranked[low] + (place - low) * (ranked[high] - ranked[low])
+    return found
 
 
 def _rank(share: float) -> float:
