@@ -275,6 +275,19 @@ def test_kernel_distance_agrees_with_torchmetrics_and_torch_fidelity() -> None:
     assert mine == pytest.approx(theirs["kernel_inception_distance_mean"], rel=NEAR)
 
 
+@pytest.mark.parametrize("mean, scale", [(0, 1), (100, 1), (1000, 1), (0, 100), (0.3, 0.01)])
+@pytest.mark.parametrize("rows, shift", [(2, 0.3), (300, 0), (300, 0.01), (300, 0.3)])
+def test_kernel_distance_of_float32_has_five_digits(
+    rows: int, shift: float, mean: float, scale: float
+) -> None:
+    """However far from 0 the features lie, and however near each other the sets."""
+    dice = torch.Generator().manual_seed(rows)
+    a, b = mean + scale * torch.randn(2, rows, 64, generator=dice)
+    b = b + scale * shift
+    wanted = metrics.kernel_distance(a.double(), b.double())
+    assert metrics.kernel_distance(a, b) == pytest.approx(wanted, rel=2e-5)
+
+
 def test_kernel_subsets() -> None:
     a, b = SETS["plenty"]
     whole = metrics.kernel_distance(a[:400], b)

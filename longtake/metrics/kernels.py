@@ -10,9 +10,10 @@ from torch import Tensor
 from longtake.errors import InputError
 
 _ROWS = 256  # of one block of the kernel matrix
-_PLAIN = (
-    1e9  # of a float32 feature: products stay finite in float32; powers and sums are float64 always
-)
+_PLAIN = 1e12  # of a float32 product x.y: its third power stays finite in float32
+# of a row's kernel with itself, over the rows: a distance below has not five digits in float32, whose
+# roundings, up to 2e-6 of it, mostly cancel in sums over pairs
+_FAINT = 0.2
 _LARGEST = 1e45  # of a feature: its sixth power stays finite in float64
 
 
@@ -24,9 +25,20 @@ def kernel_distance(a: Tensor, b: Tensor) -> float:
     neither set's own mean but in the mean across. Some write 1000 times this number. Memory does
     not grow with the square of n.
     """
-    x, y = _alike(_checked(a, 2), _checked(b, 2))
-    own = sum(_mean_own(rows) for rows in (x, y))
-    return float(own - 2 * _sum(x, y) / (len(x) * len(y)))
+    return _distance(*_alike(_checked(a, 2), _checked(b, 2)))
+
+
+def _distance(x: Tensor, y: Tensor) -> float:
+    """In float32 where it is enough; sums are float64 always."""
+    alone = [_alone(rows) for rows in (x, y)]
+    own = sum(map(_mean_own, (x, y), alone))
+    found = float(own - 2 * _sum(x, y) / (len(x) * len(y)))
+    least = _FAINT * max(
+        float(one) / len(rows) ** 2 for one, rows in zip(alone, (x, y), strict=True)
+    )
+    if x.dtype == torch.float32 and abs(found) < least:
+        return _distance(x.double(), y.double())
+    return found
 
 
 def kernel_subsets(
@@ -37,7 +49,7 @@ def kernel_subsets(
     The deviation is that of the subsets (divided by `subsets`), not the error of the mean.
     InputError where there are fewer than `size` rows.
     """
-    x, y = _checked(a, 2), _checked(b, 2)
+    x, y = _alike(_checked(a, 2), _checked(b, 2))
     if subsets < 1 or size < 2:
         raise InputError(f"{subsets} subsets of {size}", "kernel", "100 subsets of 1000")
     if min(len(x), len(y)) < size:
@@ -47,14 +59,18 @@ def kernel_subsets(
     values = []
     for _ in range(subsets):
         left, right = (rows[torch.randperm(len(rows), generator=dice)[:size]] for rows in (x, y))
-        values.append(kernel_distance(left, right))
+        values.append(_distance(left, right))
     mean = math.fsum(values) / subsets
     return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / subsets)
 
 
-def _mean_own(rows: Tensor) -> Tensor:
+def _alone(rows: Tensor) -> Tensor:
+    """The kernel's sum over rows, each with itself."""
+    return (((rows * rows).sum(1).double() / rows.shape[1] + 1) ** 3).sum()
+
+
+def _mean_own(rows: Tensor, alone: Tensor) -> Tensor:
     """The kernel's mean over pairs of different rows."""
-    alone = ((rows.double().square().sum(1) / rows.shape[1] + 1) ** 3).sum()
     total = torch.zeros((), dtype=torch.float64)
     for begin in range(0, len(rows), _ROWS):
         some = rows[begin : begin + _ROWS]
@@ -71,12 +87,12 @@ def _sum(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _table(x: Tensor, y: Tensor) -> Tensor:
-    """x.y + d of all pairs, float64."""
-    return (x @ y.T).double().add_(x.shape[1])
+    """x.y + d of all pairs."""
+    return torch.addmm(x.new_full((1, 1), x.shape[1]), x, y.T)
 
 
 def _cubes(table: Tensor) -> Tensor:
-    return torch.dot((table * table).flatten(), table.flatten())
+    return (table * table).mul_(table).sum(dtype=torch.float64)
 
 
 def _checked(features: Tensor, least: int) -> Tensor:
@@ -88,7 +104,8 @@ def _checked(features: Tensor, least: int) -> Tensor:
     size = float(rows.abs().max())
     if not size <= _LARGEST:  # not-a-numbers fail this too
         raise InputError("features too large or not numbers", "kernel", "finite numbers")
-    return rows if rows.dtype == torch.float32 and size < _PLAIN else rows.double()
+    plain = rows.dtype == torch.float32 and size * size * rows.shape[1] < _PLAIN
+    return rows if plain else rows.double()
 
 
 def _alike(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
