@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import re
 import signal
 import subprocess
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from studio_parts import TOY, Server, board, events, studio, wait
 
 import longtake
 from longtake.errors import InputError
+from longtake.prompts.storyboard import read_storyboard
 from longtake.studio import openapi
 from longtake.studio.films import json_of, toml_of
 from longtake.studio.journal import Journal
@@ -179,6 +182,58 @@ def test_media_are_uploaded_pinned_and_kept_in_their_folder(
         found = client.put(f"{path}/storyboard", json=shots)
         assert found.status_code == 400 and "leaves" in found.json()["error"]["message"]
         assert str(tmp_path.parent) not in found.text
+
+
+def test_a_storyboard_goes_elsewhere_with_what_it_pins(client: TestClient, tmp_path: Path) -> None:
+    import torch
+
+    from longtake.video import write_image
+
+    write_image(torch.full((3, 20, 30), 200, dtype=torch.uint8), tmp_path / "a.png")
+    path = f"/v1/videos/{client.post('/v1/videos', json=board(2, 2)).json()['id']}"
+    data = (tmp_path / "a.png").read_bytes()
+    for name in ("a.png", "unpinned.png"):
+        client.put(f"{path}/media/{name}", content=data)
+    shots = client.get(f"{path}/storyboard").json()
+    shots["shot"][0]["images"], shots["shot"][1]["images"] = ["0=a.png", "end=a.png"], ["1=a.png"]
+    client.put(f"{path}/storyboard", json=shots)
+    packed = client.get(f"{path}/storyboard", headers={"accept": "application/zip"})
+    assert packed.headers["content-type"] == "application/zip" and packed.headers["etag"]
+    with zipfile.ZipFile(io.BytesIO(packed.content)) as archive:
+        assert archive.namelist() == ["storyboard.toml", "a.png"] and archive.testzip() is None
+        archive.extractall(tmp_path / "there")
+    there = read_storyboard(tmp_path / "there" / "storyboard.toml")
+    pins = [pin for shot in there.shots for pin in shot.pins]
+    assert [Path(pin.path).read_bytes() for pin in pins] == [data] * 3
+    again = client.get(f"{path}/storyboard", headers={"accept": "application/zip"})
+    assert again.content == packed.content
+
+
+def test_a_finished_film_is_measured_once(
+    client: TestClient, made: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = f"/v1/videos/{made['id']}"
+    told = client.get(f"{path}/scores").json()
+    assert (told["object"], told["frames"], told["fps"]) == ("scores", 180, 10)
+    assert {"drift", "seams"} <= told["scores"].keys()
+    assert "agreement" in {*told["scores"], *told["silent"]}
+    assert all(len(curve) == len(told["curves"]["at"]) for curve in told["curves"].values())
+    assert [first for first, _ in told["shots"]] == [0, 60, 120]
+    own = longtake.score(_place(tmp_path_factory, made) / "film.mp4", metrics=["drift"])["drift"]
+    assert told["scores"]["drift"]["value"] == pytest.approx(own.value)
+    kept = _place(tmp_path_factory, made) / "scores.json"
+    kept.write_text(json.dumps({**json.loads(kept.read_text()), "frames": 1}))
+    assert client.get(f"{path}/scores").json()["frames"] == 1
+    os.utime(kept.with_name("film.mp4"))  # another film stands there
+    assert client.get(f"{path}/scores").json()["frames"] == 180
+    other = client.post("/v1/videos", json=board(2)).json()["id"]
+    assert client.get(f"/v1/videos/{other}/scores").status_code == 404
+
+
+def _place(factory: pytest.TempPathFactory, film: dict[str, Any]) -> Path:
+    """A film's folder."""
+    [found] = factory.getbasetemp().glob(f"**/{film['id']}")
+    return found
 
 
 def test_a_film_pauses_goes_on_and_is_the_same(client: TestClient) -> None:

@@ -5,6 +5,7 @@ FOLDER/USER/VIDEO/
     film.json                  what was asked: model, scheme, repair, settings, title
     board/storyboard.toml      the shots, and beside it the pictures and videos that they pin
     film.mp4, film.part.mp4    the film; while it grows, its part; likewise film.draft.mp4
+    scores.json                what was measured of the finished film
     takes/                     a stretch that was made again, as each take of it looks
     film.run/                  finished steps
     events.jsonl               the engine's event lines, and those of the queue
@@ -78,6 +79,11 @@ class Film:
     def takes(self) -> Path:
         """How the takes look of the stretch that was last made again."""
         return self.folder / "takes"
+
+    @property
+    def scores(self) -> Path:
+        """What was measured of the finished film."""
+        return self.folder / "scores.json"
 
     @property
     def run(self) -> Path:

@@ -7,8 +7,12 @@ import { Player } from "./player.js";
 import { Timeline, middle } from "./timeline.js";
 import { PlanView } from "./plan.js";
 import { ScoresView } from "./scores.js";
+import { MeasuredView } from "./measured.js";
 import { showTakes } from "./takes.js";
-import { copied, isStoryboard, openFiles } from "./files.js";
+import { copied, isStoryboard, openFiles, saved as savedFile } from "./files.js";
+import { listenToKeys } from "./keys.js";
+import { askForFilms, signIn } from "./dialogs.js";
+import { briefly, forecast, standing } from "./words.js";
 import { openTab, showFilm, showFrame, showShot } from "./inspector.js";
 
 const player = new Player($("video"));
@@ -22,10 +26,12 @@ const timeline = new Timeline({
   stretch: (n, seconds) => edited(() => board.stretch(n, seconds)),
   seek,
   drop: pinFile,
+  say: (n, text) => edited(() => board.set(n, /^\d{1,15}$/.test(text) ? { seed: Number(text) } : { prompt: text })),
   remove: (n) => edited(() => { timeline.chosen = board.remove(n); }),
 });
 const steps = new PlanView(timeline, { pick: (step) => { seek(middle(step) / video.fps); explain(middle(step)); } });
 const scores = new ScoresView({ pick: (frame) => { seek(frame / video.fps); explain(frame); } });
+const measured = new MeasuredView({ pick: seek, tell });
 timeline.onDraw = () => { steps.soon(); placePlayhead(); };
 
 // --- films
@@ -34,12 +40,19 @@ async function begin() {
   try {
     session = await api.session();
     if (!session.user) return signIn();
+    $("sign-out").hidden = !session.token_needed;
+    $("sign-out").title = `You are ${session.user}`;
     $("new-model").replaceChildren(...session.models.map((name) => h("option", { value: name }, name)));
     await listFilms();
     const wanted = location.hash.slice(1);
     const first = films.find((film) => film.id === wanted) ?? films[0];
-    if (first) await open(first.id); else $("hint").textContent = "No film yet. Begin with “New film”, or open a storyboard.";
+    if (first) await open(first.id); else welcome();
   } catch (error) { tell(error); }
+}
+
+function welcome() {
+  $("hint").replaceChildren(h("b", {}, "No film yet"), h("span", {}, "Press New film and write what is to be seen, a shot to a sentence. Nothing runs before you say so."),
+    h("span", {}, "Or drop a storyboard here: a .toml file with the pictures and videos it pins, or a .zip of them."));
 }
 
 async function listFilms() {
@@ -47,7 +60,7 @@ async function listFilms() {
   const rest = films.filter((film) => film.id !== video?.id && film.film);
   const chosen = $("compare").value;
   renewed($("film-list"), films.map((film) => h("li", {}, h("button", { type: "button", "data-id": film.id, "aria-current": film.id === video?.id ? "true" : null, onclick: () => open(film.id) },
-    h("b", {}, film.title || film.prompt || "Untitled"), h("small", {}, `${clock(Number(film.seconds))} · ${film.status === "in_progress" ? `${film.progress} %` : film.status.replace("_", " ")}`)))));
+    h("b", {}, film.title || film.prompt || "Untitled"), h("small", {}, `${clock(Number(film.seconds))} · ${briefly(film)}`)))));
   renewed($("compare"), [h("option", { value: "" }, "with nothing"), ...rest.map((film) => h("option", { value: film.id, selected: film.id === chosen }, film.title || film.prompt))]);
 }
 
@@ -81,8 +94,8 @@ async function open(id) {
     timeline.show(board, video.fps);
     showAll();
     close = api.watch(id, film.events, (line) => id === video?.id && heard(line));
-    await Promise.all([replan(), player.load(id)]);
     relist();
+    await Promise.all([replan(), player.load(id)]);
   } catch (error) { tell(error); }
 }
 
@@ -109,6 +122,7 @@ function edited(work) {
   if (board.past.length === count && work !== undo) return;
   timeline.chosen = Math.min(timeline.chosen, board.shots.length - 1);
   timeline.show(board, video.fps);
+  steps.hover(null);
   showShotPanel();
   $("undo").disabled = !board.past.length;
   say("Not saved yet");
@@ -142,7 +156,7 @@ async function replan() {
     steps.show(plan);
     scores.show(plan);
     timeline.picturesOf(id, plan);
-    forecast();
+    foretell();
   } catch (error) { tell(error); }
 }
 const replanned = later(replan, 200);
@@ -192,7 +206,7 @@ function heard(line) {
     if (line.frame < plan.frames) { timeline.picture(line.frame, api.pictureUrl(video.id, line.picture)); stripSoon(); hintPicture(line.picture); }
   } else if (["queued", "in_progress", "paused", "cancelled", "failed", "completed"].includes(kind)) {
     if (live && kind !== "in_progress") live = null;
-    standing(kind);
+    settled(kind);
   }
   progressSoon();
 }
@@ -201,7 +215,7 @@ function heard(line) {
 function mark(step, state) { if (live.steps === plan?.steps.length) steps.mark(step, state); }
 
 // Several may come at once; only the last of them counts.
-const standing = later(async (kind) => {
+const settled = later(async (kind) => {
   await refresh();
   steps.finished();
   if (live) live.began = began();
@@ -231,14 +245,12 @@ function showAll() {
   openTab("shot");
   for (const id of ["title", "save-toml", "export"]) $(id).hidden = false;
   $("title").value = video.title;
-  $("save-toml").href = "#";
 }
 
 function showState() {
   const status = video.status, making = status === "in_progress", waits = status === "queued";
   document.body.dataset.status = status;
-  const words = { draft: "Not made yet", queued: `Waiting${video.place_in_queue > 1 ? `, number ${video.place_in_queue}` : ""}`, in_progress: video.draft ? "The draft is being made" : "Being made", paused: "Paused", completed: video.edited ? "Made; changed since" : video.draft ? "A draft: the film keeps its keyframes" : "Finished", failed: `Failed: ${video.error?.message ?? ""}`, cancelled: "Cancelled" };
-  $("status").textContent = words[status];
+  $("status").textContent = standing(video);
   $("pause").hidden = !(making || waits);
   $("cancel").hidden = !(making || waits || status === "paused");
   const again = making && video.edited;
@@ -251,6 +263,7 @@ function showState() {
   const approved = new Set(video.approved);
   if (approved.size !== timeline.approved.size || video.approved.some((n) => !timeline.approved.has(n))) { timeline.approved = approved; timeline.draw(); }
   const finished = status === "completed" && !video.draft;
+  measured.show(finished && !video.edited ? video.id : null, video.completed_at);
   $("export").toggleAttribute("aria-disabled", !finished);
   if (finished) { $("export").href = api.contentUrl(video.id); $("export").download = `${video.title || "film"}.mp4`; } else $("export").removeAttribute("href");
   if (!video.film && !making) $("hint").textContent = "The film appears here as it is made.";
@@ -263,7 +276,8 @@ function progress() {
   const making = video?.status === "in_progress";
   $("progress").hidden = !making;
   $("forecast").setAttribute("aria-live", making ? "off" : "polite"); // figures that run are not read out
-  if (!making || !live) return forecast();
+  if (making && !live) { $("progress").removeAttribute("value"); say("Getting ready"); }
+  if (!making || !live) return foretell();
   $("progress").value = live.steps ? (100 * live.done) / live.steps : 0;
   const spent = (performance.now() - live.began) / 1000, left = live.steps - live.done;
   const rate = live.decoded / Math.max(spent, 0.1);
@@ -271,12 +285,8 @@ function progress() {
   $("forecast").textContent = `${live.done} of ${live.steps} steps, ${live.decoded} of ${live.frames} frames, ${rate.toFixed(1)} frames/s${rest}`;
 }
 
-function forecast() {
-  if (!plan || video?.status === "in_progress") return;
-  const cost = plan.expected_seconds === null ? "" : `, about ${length(plan.expected_seconds)}`;
-  const kept = plan.cached ? `, ${plan.cached} are finished` : "";
-  const held = plan.expected_memory === null ? "" : `, ${Math.round(plan.expected_memory / 2 ** 20)} MiB of memory`;
-  $("forecast").textContent = plan.to_run ? `${plan.to_run} of ${plan.steps.length} steps would run${kept}${cost}${held}` : `All ${plan.steps.length} steps are finished`;
+function foretell() {
+  if (plan && video?.status !== "in_progress") say(forecast(plan));
 }
 
 function showShotPanel() {
@@ -357,6 +367,7 @@ function showExplained(frame, told) {
   timeline.choose(told.shot - 1);
   showShotPanel();
   openTab("frame");
+  if (matchMedia("(max-width: 980px)").matches) $("inspector").scrollIntoView({ block: "start" });
   steps.hover(plan?.steps.find((step) => step.step === told.step) ?? null);
   const finished = video.status === "completed" && !video.edited && !video.draft;
   const on = { go: (number) => { seek(number / video.fps); explain(number); }, pinFrame: () => pinFrame(frame), replace: (file) => replaceFrame(frame, file), redo: finished && !told.given ? redo : null, takes: finished && video.takes ? compareTakes : null };
@@ -387,7 +398,7 @@ const shownFrame = () => Math.min(Math.floor($("video").currentTime * video.fps 
 function seek(seconds) {
   const shown = $("video");
   const end = shown.seekable.length ? shown.seekable.end(0) : player.grows ? 0 : Infinity; // one that is being loaded will begin there
-  timeline.wanted = seconds;
+  player.wish = other.wish = null;
   // the middle of a frame, for its border belongs to neither
   const at = (Math.floor(seconds * video.fps + 1e-3) + 0.5) / video.fps;
   for (const each of [shown, $("video-other")]) if (!each.hidden) each.currentTime = Math.min(at, Math.max(end, 0));
@@ -429,28 +440,6 @@ function tell(error) {
 function quietly() { $("error").hidden = true; }
 function say(text) { $("forecast").textContent = text; }
 
-function signIn() {
-  const dialog = $("sign-in");
-  if (dialog.open) return;
-  dialog.showModal();
-  dialog.onclose = async () => {
-    try { await api.signIn($("token").value); location.reload(); } catch (error) { $("sign-error").textContent = error.message; dialog.showModal(); }
-  };
-}
-
-$("new-film").onclick = () => $("new-dialog").showModal();
-$("new-dialog").onclose = async () => {
-  if ($("new-dialog").returnValue !== "ok") return;
-  $("new-dialog").returnValue = "";
-  try {
-    const asked = { prompt: $("new-prompt").value, seconds: Number($("new-seconds").value), model: $("new-model").value };
-    const found = await api.storyboardOf(asked);
-    const made = await api.create({ storyboard: found, model: asked.model, start: false });
-    await open(made.id);
-    $("prompt").focus();
-  } catch (error) { tell(error); }
-};
-
 $("open-toml").onclick = () => $("toml-file").click();
 $("toml-file").onchange = (event) => {
   const files = [...event.target.files];
@@ -461,17 +450,10 @@ async function openStoryboard(files) {
   try {
     const { id, missing } = await openFiles(files);
     await open(id);
-    if (missing.length) tell(new Error(`Opened without ${missing.join(", ")}: to keep what a storyboard pins, choose or drop those files together with it.`));
+    if (missing.length) tell(new Error(`Opened without ${missing.join(", ")}: to keep what a storyboard pins, choose or drop those files together with it, or the .zip of both.`));
   } catch (error) { tell(error); }
 }
-$("save-toml").onclick = async (event) => {
-  event.preventDefault();
-  try {
-    const address = URL.createObjectURL(new Blob([await api.toml(video.id)], { type: "application/toml" }));
-    h("a", { href: address, download: `${(video.title || "film").replace(/[^\w -]/g, "")}.toml` }).click();
-    setTimeout(() => URL.revokeObjectURL(address), 1000);
-  } catch (error) { tell(error); }
-};
+$("save-toml").onclick = async () => { try { if (await saveNow()) await savedFile(video, board.data); } catch (error) { tell(error); } };
 $("title").onchange = async (event) => { try { video = await api.change(video.id, { title: event.target.value }); relist(); } catch (error) { tell(error); } };
 $("make").onclick = () => make();
 $("draft").onclick = () => make(true);
@@ -501,20 +483,7 @@ function split() {
   edited(() => { timeline.chosen = board.split(n, now - board.starts[n]); });
 }
 
-addEventListener("keydown", (event) => {
-  if (!board || document.querySelector("dialog[open]") || event.target.closest("input, textarea, select")) return;
-  const undoing = (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z";
-  if (undoing) $("undo").click();
-  else if (event.ctrlKey || event.metaKey || event.altKey) return;
-  else if (event.key === " " && !event.target.closest("button, a, summary")) toggle();
-  else if (event.key === "ArrowLeft" && !event.target.closest("#shots")) $("back").click();
-  else if (event.key === "ArrowRight" && !event.target.closest("#shots")) $("forth").click();
-  else if (event.key === "s") split();
-  else if (event.key === "n") $("add-shot").click();
-  else if (event.key === "i") $("explain").click();
-  else return;
-  event.preventDefault();
-});
+listenToKeys(() => board && !document.querySelector("dialog[open]"), { toggle, split });
 addEventListener("dragover", (event) => event.preventDefault());
 addEventListener("drop", (event) => {
   event.preventDefault();
@@ -524,4 +493,5 @@ addEventListener("drop", (event) => {
 });
 addEventListener("hashchange", () => { const id = location.hash.slice(1); if (id && id !== video?.id) open(id); });
 
+askForFilms(async (id) => { await open(id); $("prompt").focus(); });
 begin();

@@ -9,7 +9,7 @@ const EDGE = 10; // pixels at a block's end that stretch it
 const CELL = 72; // pixels of a picture on the strip
 
 export class Timeline {
-  // on: { choose(n), move(from, to), stretch(n, seconds, last), seek(seconds), drop(n, file, at), split(), add(), remove(n) }
+  // on: { choose(n), move(from, to), stretch(n, seconds, last), seek(seconds), drop(n, file, at), say(n, text), split(), add(), remove(n) }
   constructor(on) {
     this.on = on;
     this.zoom = 1;
@@ -109,6 +109,8 @@ export class Timeline {
     const place = share < 0.15 ? 0 : share > 0.85 ? "end" : Math.round(at * 10) / 10;
     const files = [...event.dataTransfer.files];
     if (!files.some(isStoryboard)) for (const file of files) this.on.drop(n, file, place);
+    const text = files.length ? "" : event.dataTransfer.getData("text/plain").trim();
+    if (text) this.on.say(n, text); // words are its prompt, a whole number its seed
   }
 
   // Drags a block to another place, or its end to another length.
