@@ -24,6 +24,7 @@ from longtake.prompts.storyboard import read_storyboard
 from longtake.studio import openapi
 from longtake.studio.films import json_of, toml_of
 from longtake.studio.journal import Journal
+from longtake.studio.measuring import Measuring
 from longtake.studio.paths import Paths
 from longtake.video import probe
 
@@ -210,7 +211,10 @@ def test_a_storyboard_goes_elsewhere_with_what_it_pins(client: TestClient, tmp_p
 
 
 def test_a_finished_film_is_measured_once(
-    client: TestClient, made: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+    client: TestClient,
+    made: dict[str, Any],
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     path = f"/v1/videos/{made['id']}"
     told = client.get(f"{path}/scores").json()
@@ -221,13 +225,33 @@ def test_a_finished_film_is_measured_once(
     assert [first for first, _ in told["shots"]] == [0, 60, 120]
     own = longtake.score(_place(tmp_path_factory, made) / "film.mp4", metrics=["drift"])["drift"]
     assert told["scores"]["drift"]["value"] == pytest.approx(own.value)
-    kept = _place(tmp_path_factory, made) / "scores.json"
-    kept.write_text(json.dumps({**json.loads(kept.read_text()), "frames": 1}))
-    assert client.get(f"{path}/scores").json()["frames"] == 1
-    os.utime(kept.with_name("film.mp4"))  # another film stands there
-    assert client.get(f"{path}/scores").json()["frames"] == 180
+    looked: list[str] = []
+
+    async def look(self: Measuring, place: Path) -> dict[str, Any]:
+        looked.append(place.name)
+        return {"object": "scores"}
+
+    monkeypatch.setattr(Measuring, "_measured", look)
+    assert client.get(f"{path}/scores").json() == told and not looked
+    os.utime(_place(tmp_path_factory, made) / "film.mp4")  # another film stands there
+    assert client.get(f"{path}/scores").json() == {"object": "scores"} and looked == ["film.mp4"]
     other = client.post("/v1/videos", json=board(2)).json()["id"]
     assert client.get(f"/v1/videos/{other}/scores").status_code == 404
+
+
+def test_time_and_memory_are_told_before_the_first_film(client: TestClient) -> None:
+    """Measured while nobody wanted a film, and again by every film."""
+    film = client.post("/v1/videos", json={**board(4), "scheme": ""}).json()["id"]
+    end = time.monotonic() + 30
+    while (plan := client.get(f"/v1/videos/{film}/plan").json())["expected_seconds"] is None:
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    assert plan["to_run"] and plan["expected_seconds"] < 30
+    assert plan["expected_memory"] > 1 << 26, "torch alone takes more"
+    slow = client.post("/v1/videos", json={**board(4, 4), "start": True}).json()
+    wait(client, slow["id"])
+    other = client.post("/v1/videos", json=board(8)).json()["id"]
+    assert client.get(f"/v1/videos/{other}/plan").json()["expected_memory"] > 1 << 26
 
 
 def _place(factory: pytest.TempPathFactory, film: dict[str, Any]) -> Path:
@@ -324,6 +348,20 @@ def test_nothing_is_lost_when_the_server_is_killed(tmp_path: Path) -> None:
         one, two = (server.client.get(f"/v1/videos/{name}/content").content for name in names)
         assert one == two
         assert server.stop() in (0, 130, -signal.SIGINT)
+
+
+def test_a_server_that_is_stopped_lets_watchers_go(tmp_path: Path) -> None:
+    with Server(tmp_path / "films", errors=subprocess.PIPE) as server:
+        name = server.client.post("/v1/videos", json=board(2)).json()["id"]
+        with server.client.stream("GET", f"/v1/videos/{name}/events") as watched:
+            lines = watched.iter_lines()
+            assert next(lines) == ": longtake"
+            began = time.monotonic()
+            server.process.send_signal(signal.SIGINT)
+            assert list(lines) is not None
+            assert time.monotonic() - began < 2.5, "it was not waited for until patience ended"
+        _, wrong = server.process.communicate(timeout=30)
+        assert "Traceback" not in wrong and "ERROR" not in wrong
 
 
 def test_watchers_hear_at_once_and_the_film_plays_while_it_grows(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Films on disk: one folder each, which holds all that it is made of and nothing of anybody else.
 
 FOLDER/jobs.jsonl              the journal
+FOLDER/figures.json            how fast films were made here, and with how much memory
 FOLDER/USER/VIDEO/
     film.json                  what was asked: model, scheme, repair, settings, title
     board/storyboard.toml      the shots, and beside it the pictures and videos that they pin
@@ -143,6 +144,11 @@ class Shelf:
         """
         self.folder, self.models, self.device, self.limits = folder, models, device, limits
         self.planner = planner
+
+    @property
+    def figures(self) -> Path:
+        """How fast films were made here."""
+        return self.folder / "figures.json"
 
     def film(self, owner: str, name: str) -> Film:
         """A film's places, whether or not it is there; KeyError for what cannot be an id."""

@@ -35,6 +35,13 @@ class Measuring:
 
     def __init__(self) -> None:
         self._turn, self.waiting = asyncio.Semaphore(1), 0
+        self._child: asyncio.subprocess.Process | None = None
+
+    def close(self) -> None:
+        """Ends what is being measured."""
+        if self._child is not None and self._child.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._child.kill()
 
     async def of(self, film: Film) -> Line:
         """The scores of the film that stands there, as `measured` has them; FileNotFoundError if none does."""
@@ -45,37 +52,34 @@ class Measuring:
                 stamp = [told.st_mtime_ns, told.st_size]
                 known = _kept(film)
                 if known.get("of") != stamp:
-                    known = {"of": stamp, **await _child(film.out)}
+                    known = {"of": stamp, **await self._measured(film.out)}
                     if film.folder.is_dir():  # it may have been deleted meanwhile
                         write_whole(film.scores, json.dumps(known))
                 return {name: value for name, value in known.items() if name != "of"}
         finally:
             self.waiting -= 1
 
+    async def _measured(self, place: Path) -> Line:
+        words = (sys.executable, "-m", "longtake.studio.measuring", str(place))
+        self._child = child = await asyncio.create_subprocess_exec(
+            *words, stdout=asyncio.subprocess.PIPE, start_new_session=True
+        )
+        try:
+            out, _ = await child.communicate()
+            found: Line = json.loads(out)
+        except ValueError:
+            raise MachineError("the film could not be measured", place.name, "again") from None
+        finally:
+            self.close()
+        if "error" in found:
+            raise InputError(found["error"], place.name, "a longer film")
+        return found
+
 
 def _kept(film: Film) -> Line:
     with contextlib.suppress(OSError, ValueError):
         return dict(json.loads(film.scores.read_text(encoding="utf-8")))
     return {}
-
-
-async def _child(place: Path) -> Line:
-    words = (sys.executable, "-m", "longtake.studio.measuring", str(place))
-    child = await asyncio.create_subprocess_exec(
-        *words, stdout=asyncio.subprocess.PIPE, start_new_session=True
-    )
-    try:
-        out, _ = await child.communicate()
-        found: Line = json.loads(out)
-    except ValueError:
-        raise MachineError("the film could not be measured", place.name, "again") from None
-    finally:
-        if child.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                child.kill()
-    if "error" in found:
-        raise InputError(found["error"], place.name, "a longer film")
-    return found
 
 
 def measured(place: Path) -> Line:

@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from longtake import recipes
 from longtake.errors import InputError
 from longtake.schemes import SCHEMES
-from longtake.studio.bodies import board_of, kind_of, object_of, text_of
+from longtake.studio.bodies import board_of, check_media, kind_of, object_of, text_of
 from longtake.studio.bundle import bundle
 from longtake.studio.films import Film, Shelf, digest, json_of, numbers
 from longtake.studio.foreman import OPEN, Foreman, Record
@@ -42,6 +42,13 @@ class Paths:
         self.insight, self.measuring = Insight(shelf), Measuring()
         self._planning, self._plans = asyncio.Semaphore(2), 0
         self._watchers: dict[str, int] = {}
+        self._leaving = False
+
+    def leave(self) -> None:
+        """Ends what would go on: the server is about to stop."""
+        self._leaving = True
+        self.foreman.rouse()
+        self.measuring.close()
 
     # --- who, and what there is
 
@@ -262,7 +269,7 @@ class Paths:
                     yield lines
                     if follow:
                         await asyncio.sleep(_PACE)
-                elif not follow or record.id not in self.foreman.records:
+                elif not follow or self._leaving or record.id not in self.foreman.records:
                     return
                 else:
                     try:
@@ -370,7 +377,7 @@ class Paths:
                     await run_in_threadpool(file.write, chunk)
             if not size:
                 raise HTTPException(400, "an empty file; try a whole copy of it")
-            await run_in_threadpool(_check_media, fresh, place)
+            await run_in_threadpool(check_media, fresh, place)
             os.replace(fresh, place)
         finally:
             fresh.unlink(missing_ok=True)
@@ -473,23 +480,3 @@ def _bytes(place: Path) -> int:
         return place.stat().st_size
     except FileNotFoundError:
         return 0
-
-
-def _check_media(file: Path, place: Path) -> None:
-    """Refuses what cannot be read as the picture or video its name says, before it is kept."""
-    from longtake.video import probe, read_image
-    from longtake.video.files import IMAGE_SUFFIXES
-
-    named = file.with_name(f"{file.name}{place.suffix}")  # readers go by the name's end
-    os.rename(file, named)
-    try:
-        if place.suffix.lower() in IMAGE_SUFFIXES:
-            read_image(named)
-        else:
-            probe(named)
-    except InputError as error:
-        raise InputError(
-            error.what, place.name, error.hint.replace(named.name, place.name)
-        ) from None
-    finally:
-        os.rename(named, file)

@@ -157,8 +157,11 @@ async function replan() {
     scores.show(plan);
     timeline.picturesOf(id, plan);
     foretell();
+    // a studio that has just been started is still measuring how fast it is
+    if (found.expected_seconds === null && found.to_run && hopes-- > 0) setTimeout(() => id === video?.id && replanned(), 4000);
   } catch (error) { tell(error); }
 }
+let hopes = 15;
 const replanned = later(replan, 200);
 
 async function pinFile(n, file, at = 0) {
