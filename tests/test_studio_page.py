@@ -170,6 +170,13 @@ def test_shots_are_changed_by_keys_and_by_hand(page: Any, tmp_path: Path) -> Non
         assert len(kept()) == 4
 
 
+NAMELESS = """[...document.querySelectorAll("button, input, select, textarea, [tabindex='0'], [role]")]
+    .filter((each) => each.type !== "file" || each.checkVisibility())
+    .filter((each) => !(each.labels?.length || each.ariaLabel || each.getAttribute("aria-labelledby") || each.textContent.trim()
+        || each.matches("[role=status], [role=alert], [hidden]")))
+    .map((each) => each.outerHTML.slice(0, 120))"""
+
+
 def test_a_picture_is_dropped_on_a_shot(page: Any, tmp_path: Path) -> None:
     import torch
 
@@ -193,8 +200,21 @@ def test_a_picture_is_dropped_on_a_shot(page: Any, tmp_path: Path) -> None:
         )
         shot(page, 2).click()
         expect(page.locator(".pins")).to_contain_text("My-Harbour.png")
+        assert page.evaluate(NAMELESS) == [], "whoever does not see a control hears its name"
+        page.evaluate(
+            """() => {
+                for (const text of ["42", "fog at noon"]) {
+                    const words = new DataTransfer();
+                    words.setData("text/plain", text);
+                    const block = document.querySelector("#shots li");
+                    block.dispatchEvent(new DragEvent("drop", { dataTransfer: words, bubbles: true, cancelable: true }));
+                }
+            }"""
+        )
+        expect(shot(page, 1)).to_contain_text("fog at noon")
         page.wait_for_timeout(900)
         shots = server.client.get(f"/v1/videos/{name}/storyboard").json()["shot"]
+        assert (shots[0]["prompt"], shots[0]["seed"]) == ("fog at noon", 42)
         assert shots[1]["images"] == ["3=My-Harbour.png"]
 
 

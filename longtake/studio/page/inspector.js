@@ -38,7 +38,7 @@ export function showShot(board, n, video, on) {
     h("option", { value: "flow", selected: n && !shot.cut }, "flows on"),
     h("option", { value: "cut", selected: !n || shot.cut }, n ? "a cut" : "opens the film"));
   const pins = ["images", "videos"].flatMap((kind) => (shot[kind] ?? []).map((text, place) => pinRow(n, kind, place, readPin(text), shot, on)));
-  const file = h("input", { type: "file", accept: "image/*,video/*", multiple: "", onchange: (event) => { for (const one of event.target.files) on.pin(n, one); } });
+  const file = h("input", { type: "file", accept: "image/*,video/*", multiple: "", "aria-label": "Pictures and videos to pin", onchange: (event) => { for (const one of event.target.files) on.pin(n, one); } });
   $("panel-shot").replaceChildren(
     h("h2", {}, `Shot ${n + 1} `, h("small", {}, `${clock(start)} to ${clock(start + shot.seconds)}`)),
     h("label", {}, "Prompt ", prompt),
