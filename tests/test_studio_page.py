@@ -216,6 +216,23 @@ def test_a_picture_is_dropped_on_a_shot(page: Any, tmp_path: Path) -> None:
         shots = server.client.get(f"/v1/videos/{name}/storyboard").json()["shot"]
         assert (shots[0]["prompt"], shots[0]["seed"]) == ("fog at noon", 42)
         assert shots[1]["images"] == ["3=My-Harbour.png"]
+        # the pin is dragged to another time, and back by undoing; redone at the shot's end
+        mark, block = shot(page, 2).locator("em").bounding_box(), shot(page, 2).bounding_box()
+        page.mouse.move(mark["x"] + 5, mark["y"] + 6)
+        page.mouse.down()
+        page.mouse.move(block["x"] + block["width"] - 1, mark["y"] + 6, steps=6)
+        page.mouse.up()
+        time_of = page.locator('.pins input[type="number"]')
+        expect(time_of).to_be_disabled()
+        page.focus("#ruler")
+        page.keyboard.press("Control+z")
+        expect(time_of).to_have_value("3")
+        page.keyboard.press("Control+Shift+Z")
+        expect(time_of).to_be_disabled()
+        page.goto("about:blank")  # at once: what is not saved yet goes along
+        page.wait_for_timeout(500)
+        shots = server.client.get(f"/v1/videos/{name}/storyboard").json()["shot"]
+        assert shots[1]["images"] == ["end=My-Harbour.png"]
 
 
 def test_a_storyboard_is_opened_with_what_it_pins_and_a_frame_replaced(

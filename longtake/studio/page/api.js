@@ -11,8 +11,8 @@ async function answer(response) {
   throw new Refused(response.status, message);
 }
 
-async function call(method, path, body, headers = {}) {
-  const options = { method, headers, cache: "no-store" };
+async function call(method, path, body, headers = {}, keepalive = false) {
+  const options = { method, headers, keepalive, cache: "no-store" };
   if (body instanceof Blob) { options.body = body; headers["content-type"] = "application/octet-stream"; }
   else if (typeof body === "string") { options.body = body; headers["content-type"] = "application/toml"; }
   else if (body !== undefined) { options.body = JSON.stringify(body); headers["content-type"] = "application/json"; }
@@ -53,9 +53,10 @@ export async function board(id) {
   return { board: await response.json(), tag: response.headers.get("etag") };
 }
 
-export async function save(id, storyboard, tag) {
+// last: the page is being left, and does not wait for the answer.
+export async function save(id, storyboard, tag, last = false) {
   const headers = tag ? { "if-match": tag } : {};
-  const response = await call("PUT", film(id, "/storyboard"), storyboard, headers);
+  const response = await call("PUT", film(id, "/storyboard"), storyboard, headers, last);
   return { board: await response.json(), tag: response.headers.get("etag") };
 }
 

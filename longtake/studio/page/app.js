@@ -12,12 +12,14 @@ import { showTakes } from "./takes.js";
 import { copied, isStoryboard, openFiles, saved as savedFile } from "./files.js";
 import { listenToKeys } from "./keys.js";
 import { askForFilms, signIn } from "./dialogs.js";
-import { briefly, forecast, standing } from "./words.js";
+import { showFilms, welcome } from "./list.js";
+import { forecast, standing } from "./words.js";
 import { openTab, showFilm, showFrame, showShot } from "./inspector.js";
 
 const player = new Player($("video"));
 const other = new Player($("video-other"));
-let session, films = [], video = null, board = null, tag = null, plan = null, close = null;
+let session, films = [], video = null, board = null, kept = null, tag = null, plan = null, close = null; // kept: what the server has of the board
+let hopes = 15; // plans asked for while nobody knows how long one takes
 let live = null; // what the events of the present run say: { began, decoded, ran, steps, settled }
 
 const timeline = new Timeline({
@@ -26,6 +28,7 @@ const timeline = new Timeline({
   stretch: (n, seconds) => edited(() => board.stretch(n, seconds)),
   seek,
   drop: pinFile,
+  repin,
   say: (n, text) => edited(() => board.set(n, /^\d{1,15}$/.test(text) ? { seed: Number(text) } : { prompt: text })),
   remove: (n) => edited(() => { timeline.chosen = board.remove(n); }),
 });
@@ -50,27 +53,9 @@ async function begin() {
   } catch (error) { tell(error); }
 }
 
-function welcome() {
-  $("hint").replaceChildren(h("b", {}, "No film yet"), h("span", {}, "Press New film and write what is to be seen, a shot to a sentence. Nothing runs before you say so."),
-    h("span", {}, "Or drop a storyboard here: a .toml file with the pictures and videos it pins, or a .zip of them."));
-}
-
 async function listFilms() {
   films = await api.films();
-  const rest = films.filter((film) => film.id !== video?.id && film.film);
-  const chosen = $("compare").value;
-  renewed($("film-list"), films.map((film) => h("li", {}, h("button", { type: "button", "data-id": film.id, "aria-current": film.id === video?.id ? "true" : null, onclick: () => open(film.id) },
-    h("b", {}, film.title || film.prompt || "Untitled"), h("small", {}, `${clock(Number(film.seconds))} · ${briefly(film)}`)))));
-  renewed($("compare"), [h("option", { value: "" }, "with nothing"), ...rest.map((film) => h("option", { value: film.id, selected: film.id === chosen }, film.title || film.prompt))]);
-}
-
-// Other children for an element, if they are others; who has the focus keeps it.
-function renewed(element, children) {
-  const fresh = children.map((child) => child.outerHTML).join("");
-  if (element.innerHTML === fresh) return;
-  const held = element.contains(document.activeElement) ? document.activeElement.dataset.id : null;
-  element.replaceChildren(...children);
-  if (held) element.querySelector(`[data-id="${held}"]`)?.focus({ preventScroll: true });
+  showFilms(films, video?.id, open);
 }
 
 // Films that wait or are made elsewhere on the list get on, whichever one is looked at.
@@ -83,8 +68,11 @@ async function open(id) {
   close?.();
   location.hash = id;
   plan = live = null;
+  $("compare").value = $("caption").textContent = "";
+  $("other").hidden = true;
+  other.load(null);
   timeline.chosen = 0;
-  timeline.forget();
+  timeline.forget(); // pictures of the one before
   try {
     const [film, saved] = await Promise.all([api.video(id), api.board(id)]);
     if (mine !== opened) return;
@@ -92,17 +80,17 @@ async function open(id) {
     take(saved);
     live = joined();
     timeline.show(board, video.fps);
+    placePlayhead(0); // not where the film before stood
     showAll();
     close = api.watch(id, film.events, (line) => id === video?.id && heard(line));
     relist();
-    await Promise.all([replan(), player.load(id)]);
+    await Promise.all([replan(), player.load(playable())]);
   } catch (error) { tell(error); }
 }
 
 function take(saved) {
-  const past = board?.past ?? [];
   board = new Board(saved.board);
-  board.past = past.length && video?.id === board.of ? past : [];
+  kept = board.data;
   tag = saved.tag;
 }
 
@@ -119,17 +107,18 @@ const refreshed = later(refresh, 250);
 function edited(work) {
   const count = board.past.length;
   work();
-  if (board.past.length === count && work !== undo) return;
+  if (board.past.length === count && work !== undo && work !== redoing) return;
   timeline.chosen = Math.min(timeline.chosen, board.shots.length - 1);
   timeline.show(board, video.fps);
   steps.hover(null);
   showShotPanel();
-  $("undo").disabled = !board.past.length;
+  canUndo();
   say("Not saved yet");
   saved();
 }
 
-const undo = () => board.undo();
+const undo = () => board.undo(), redoing = () => board.redo();
+const canUndo = () => { $("undo").disabled = !board.past.length; $("again").disabled = !board.future.length; };
 const saved = later(saveNow, 400);
 
 async function saveNow() {
@@ -137,8 +126,9 @@ async function saveNow() {
   try {
     const found = await api.save(id, sent, tag);
     tag = found.tag;
+    if (id === video.id) kept = sent;
     quietly();
-    if (id === video.id && sent === board.data) { video = await api.video(id); showState(); await replan(); }
+    if (id === video.id && sent === board.data) { video = await api.video(id); showState(); relist(); await replan(); }
     return true;
   } catch (error) {
     tell(error);
@@ -161,8 +151,9 @@ async function replan() {
     if (found.expected_seconds === null && found.to_run && hopes-- > 0) setTimeout(() => id === video?.id && replanned(), 4000);
   } catch (error) { tell(error); }
 }
-let hopes = 15;
 const replanned = later(replan, 200);
+
+function repin(n, kind, place, pin) { edited(() => board.edit((shots) => { shots[n][kind][place] = writePin(pin); })); }
 
 async function pinFile(n, file, at = 0) {
   try {
@@ -223,7 +214,7 @@ const settled = later(async (kind) => {
   steps.finished();
   if (live) live.began = began();
   if (kind === "in_progress") await replan(); else replanned();
-  if (["completed", "paused", "cancelled", "failed"].includes(kind)) player.load(video.id, true);
+  if (["completed", "paused", "cancelled", "failed"].includes(kind)) player.load(playable(), true);
 }, 80);
 const stripSoon = often(() => timeline.strip(), 120);
 const progressSoon = often(() => progress(), 60);
@@ -245,6 +236,7 @@ function showAll() {
   showState();
   showShotPanel();
   showFilmPanel();
+  canUndo();
   openTab("shot");
   for (const id of ["title", "save-toml", "export"]) $(id).hidden = false;
   $("title").value = video.title;
@@ -299,7 +291,7 @@ function showShotPanel() {
     stretch: (n, seconds) => edited(() => board.stretch(n, seconds)),
     pin: pinFile,
     unpin: (n, kind, place) => edited(() => board.unpin(n, kind, place)),
-    replace: (n, kind, place, pin) => edited(() => board.edit((shots) => { shots[n][kind][place] = writePin(pin); })),
+    replace: repin,
     remove: (n) => edited(() => { timeline.chosen = board.remove(n); }),
   });
 }
@@ -396,6 +388,9 @@ async function replaceFrame(frame, file) {
 
 // --- playing
 
+// The film to show, if there is any of it.
+const playable = () => (video.film ? video.id : null);
+
 const shownFrame = () => Math.min(Math.floor($("video").currentTime * video.fps + 1e-3), video.frames - 1);
 
 function seek(seconds) {
@@ -424,7 +419,7 @@ function toggle() {
 const ticking = () => { placePlayhead(); if (!$("video").paused) requestAnimationFrame(ticking); };
 $("video").addEventListener("play", () => { $("play").textContent = "Pause film"; requestAnimationFrame(ticking); });
 $("video").addEventListener("pause", () => { $("play").textContent = "Play"; });
-$("video").addEventListener("loadeddata", () => { $("hint").replaceChildren(); $("video").hidden = false; });
+$("video").addEventListener("loadeddata", () => { $("hint").replaceChildren(); $("video").hidden = false; placePlayhead(); });
 $("video").addEventListener("seeked", () => placePlayhead());
 $("video").addEventListener("click", () => video && explain(shownFrame()));
 
@@ -440,8 +435,7 @@ function tell(error) {
   if (error.status === 401) signIn();
   return null;
 }
-function quietly() { $("error").hidden = true; }
-function say(text) { $("forecast").textContent = text; }
+const quietly = () => { $("error").hidden = true; }, say = (text) => { $("forecast").textContent = text; };
 
 $("open-toml").onclick = () => $("toml-file").click();
 $("toml-file").onchange = (event) => {
@@ -458,8 +452,7 @@ async function openStoryboard(files) {
 }
 $("save-toml").onclick = async () => { try { if (await saveNow()) await savedFile(video, board.data); } catch (error) { tell(error); } };
 $("title").onchange = async (event) => { try { video = await api.change(video.id, { title: event.target.value }); relist(); } catch (error) { tell(error); } };
-$("make").onclick = () => make();
-$("draft").onclick = () => make(true);
+$("make").onclick = () => make(), $("draft").onclick = () => make(true);
 $("takes-close").onclick = () => $("takes-dialog").close();
 $("pause").onclick = async () => { try { video = await api.pause(video.id); showState(); } catch (error) { tell(error); } };
 $("cancel").onclick = async () => { try { video = await api.cancel(video.id); showState(); } catch (error) { tell(error); } };
@@ -470,6 +463,8 @@ $("explain").onclick = () => video && explain(shownFrame());
 $("add-shot").onclick = () => board && edited(() => { timeline.chosen = board.add(timeline.chosen); });
 $("split-shot").onclick = split;
 $("undo").onclick = () => board?.past.length && edited(undo);
+$("again").onclick = () => board?.future.length && edited(redoing);
+$("full").onclick = () => (document.fullscreenElement ? document.exitFullscreen() : $("stage").requestFullscreen()).catch(tell);
 const redrawn = often(() => timeline.draw(), 30);
 $("zoom").oninput = (event) => { timeline.zoom = 2 ** Number(event.target.value); redrawn(); };
 $("compare").onchange = async (event) => {
@@ -493,6 +488,11 @@ addEventListener("drop", (event) => {
   const files = [...(event.dataTransfer?.files ?? [])];
   if (files.some(isStoryboard)) openStoryboard(files);
   else if (files.length && !event.target.closest("#shots li")) tell(new Error("Pictures and videos are pinned where they fall on a shot: drop them on one of its blocks."));
+});
+// What was written last goes along when the page is left.
+addEventListener("pagehide", () => {
+  document.activeElement?.blur();
+  if (board && board.data !== kept) api.save(video.id, board.data, tag, true).catch(() => {});
 });
 addEventListener("hashchange", () => { const id = location.hash.slice(1); if (id && id !== video?.id) open(id); });
 
