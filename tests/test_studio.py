@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import subprocess
+import threading
 import time
 import zipfile
 from pathlib import Path
@@ -26,6 +27,7 @@ from longtake.studio.films import json_of, toml_of
 from longtake.studio.journal import Journal
 from longtake.studio.measuring import Measuring
 from longtake.studio.paths import Paths
+from longtake.studio.worker import _Desk
 from longtake.video import probe
 
 
@@ -252,6 +254,26 @@ def test_time_and_memory_are_told_before_the_first_film(client: TestClient) -> N
     wait(client, slow["id"])
     other = client.post("/v1/videos", json=board(8)).json()["id"]
     assert client.get(f"/v1/videos/{other}/plan").json()["expected_memory"] > 1 << 26
+
+
+def test_a_film_does_not_wait_for_what_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "_exit", lambda code: None)  # the desk ends its process with its input
+    desk, (source, target) = _Desk(), os.pipe()
+    before = signal.signal(signal.SIGINT, desk.interrupt)
+    reader = threading.Thread(target=desk.read, args=(os.fdopen(source, "rb"),))
+    reader.start()
+    try:
+        began = time.monotonic()
+        with pytest.raises(KeyboardInterrupt), desk.spare():
+            os.write(target, b'{"task": 1}\n')
+            time.sleep(30)
+        assert time.monotonic() - began < 10 and desk.tasks.get(timeout=10) == {"task": 1}
+        os.write(target, b'{"task": 2}\n')
+        assert desk.tasks.get(timeout=10) == {"task": 2}, "nothing to interrupt any more"
+    finally:
+        os.close(target)
+        reader.join()
+        signal.signal(signal.SIGINT, before)
 
 
 def _place(factory: pytest.TempPathFactory, film: dict[str, Any]) -> Path:

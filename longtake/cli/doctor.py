@@ -237,8 +237,8 @@ def _speed() -> Checked:
         gauge = gauged(job)
     except LongtakeError as error:
         return Checked("built-in model", str(error), False)
-    figure = gauge and gauge.figure()
-    if gauge is None or figure is None:
+    figure = gauge.figure()
+    if figure is None:
         return Checked("built-in model", "made nothing", False)
     try:
         write_figure(name_of(job), figure)

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,15 +105,13 @@ class Gauge:
         return Figure(sum(steady) / len(steady), rest / self.frames, peak())
 
 
-def gauged(job: Job, stop: Callable[[], bool] = lambda: False) -> Gauge | None:
-    """A short film of the job's kind, made into memory; None where `stop` said so meanwhile."""
+def gauged(job: Job) -> Gauge:
+    """What a short film of the job's kind takes, made into memory."""
     from longtake.engine import Memory, Serial, render
 
     room = min(len(job.calls[0].step.targets), 20) * job.stride
     short, gauge = dataclasses.replace(job, frames=max(2 * room, job.stride)), Gauge()
     for item in render(short, Memory(), Serial()):
-        if stop():
-            return None
         if not hasattr(item, "pixels"):
             gauge.hear(item.line())
     return gauge

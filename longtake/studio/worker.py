@@ -13,7 +13,7 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -136,8 +136,9 @@ def main() -> None:
         out.write(json.dumps(line).encode() + b"\n")
 
     _warm()
-    with contextlib.suppress(Exception):  # whoever asks for a film will hear of it
-        _measure(json.loads(sys.argv[1]), lambda: not desk.tasks.empty())
+    # whoever asks for a film ends this, and will hear of what is wrong
+    with contextlib.suppress(Exception, KeyboardInterrupt), desk.spare():
+        _measure(json.loads(sys.argv[1]))
     while True:
         task = desk.tasks.get()
         line: Line = {"event": "rested"}
@@ -156,7 +157,7 @@ class _Desk:
 
     def __init__(self) -> None:
         self.tasks: queue.SimpleQueue[Line] = queue.SimpleQueue()
-        self._now = 0
+        self._now, self._spare = 0, False
         self._stopped = 0  # the highest number: tasks come one at a time
 
     def read(self, stdin: IO[bytes]) -> None:
@@ -168,6 +169,8 @@ class _Desk:
                 signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
             else:
                 self.tasks.put(line)
+                if self._spare:
+                    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
         os._exit(0)
 
     @contextlib.contextmanager
@@ -181,8 +184,22 @@ class _Desk:
         finally:
             self._now = 0
 
+    @contextlib.contextmanager
+    def spare(self) -> Iterator[None]:
+        """While there is nothing to do; KeyboardInterrupt when there is."""
+        self._spare = True
+        try:
+            if not self.tasks.empty():
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self._spare = False
+
     def interrupt(self, number: int, frame: object) -> None:
-        """Stops the task, once, if it is one that is to be stopped."""
+        """Stops the task, once, if it is one that is to be stopped, or what is done while there is none."""
+        if self._spare:
+            self._spare = False
+            raise KeyboardInterrupt
         if 0 < self._now <= self._stopped:
             self._now = 0
             raise KeyboardInterrupt
@@ -195,17 +212,15 @@ def _warm() -> None:
     import longtake.video.writing  # noqa: F401
 
 
-def _measure(told: Line, stop: Callable[[], bool]) -> None:
+def _measure(told: Line) -> None:
     """Makes a short film while nobody wants one, so that plans tell time and memory before the first; once a machine."""
     from longtake.brief import job_of
     from longtake.cli.figures import gauged, name_of, read_figures
 
     figures, job = Path(told["figures"]), job_of("a calm sea at dawn", told["options"])
     name = name_of(job)
-    if not stop() and name not in read_figures(figures) and name not in read_figures():
-        gauge = gauged(job, stop)
-        if gauge is not None:
-            _note(job, gauge, figures)
+    if name not in read_figures(figures) and name not in read_figures():
+        _note(job, gauged(job), figures)
 
 
 def _note(job: Job, gauge: Gauge, place: Path) -> None:
