@@ -362,11 +362,11 @@ function showExplained(frame, told) {
   timeline.choose(told.shot - 1);
   showShotPanel();
   openTab("frame");
-  if (matchMedia("(max-width: 980px)").matches) $("inspector").scrollIntoView({ block: "start" });
   steps.hover(plan?.steps.find((step) => step.step === told.step) ?? null);
   const finished = video.status === "completed" && !video.edited && !video.draft;
   const on = { go: (number) => { seek(number / video.fps); explain(number); }, pinFrame: () => pinFrame(frame), replace: (file) => replaceFrame(frame, file), redo: finished && !told.given ? redo : null, takes: finished && video.takes ? compareTakes : null };
   showFrame({ ...told, film: video.frames / video.fps }, on, shownFrame() === frame ? $("video") : null);
+  if (matchMedia("(max-width: 980px)").matches) $("inspector").scrollIntoView({ block: "start" });
 }
 
 // The picture that is seen, pinned where it is seen: what is around it is made to fit.
