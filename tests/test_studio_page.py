@@ -185,6 +185,8 @@ def test_a_picture_is_dropped_on_a_shot(page: Any, tmp_path: Path) -> None:
     write_image(torch.full((3, 20, 30), 90, dtype=torch.uint8), tmp_path / "a.png")
     data = list((tmp_path / "a.png").read_bytes())
     with Server(tmp_path / "films") as server:
+        titled = {**board(2), "title": "Other"}
+        other = server.client.post("/v1/videos", json=titled).json()["id"]
         name = server.client.post("/v1/videos", json=board(6, 6)).json()["id"]
         page.goto(f"{server.address}#{name}")
         saved(page)
@@ -229,10 +231,20 @@ def test_a_picture_is_dropped_on_a_shot(page: Any, tmp_path: Path) -> None:
         expect(time_of).to_have_value("3")
         page.keyboard.press("Control+Shift+Z")
         expect(time_of).to_be_disabled()
+        # what was written last is kept, whatever is opened the moment after
+        shot(page, 1).click()
+        page.fill("#prompt", "hail at dusk")
+        page.locator("#film-list button", has_text="Other").click()
+        expect(page.locator("#title")).to_have_value("Other")
+        expect(shot(page, 1)).to_contain_text("a calm sea")
+        shots = server.client.get(f"/v1/videos/{name}/storyboard").json()["shot"]
+        assert shots[0]["prompt"] == "hail at dusk"
+        page.fill("#prompt", "last words")
         page.goto("about:blank")  # at once: what is not saved yet goes along
         page.wait_for_timeout(500)
-        shots = server.client.get(f"/v1/videos/{name}/storyboard").json()["shot"]
         assert shots[1]["images"] == ["end=My-Harbour.png"]
+        shots = server.client.get(f"/v1/videos/{other}/storyboard").json()["shot"]
+        assert shots[0]["prompt"] == "last words"
 
 
 def test_a_storyboard_is_opened_with_what_it_pins_and_a_frame_replaced(

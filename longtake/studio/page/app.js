@@ -9,9 +9,9 @@ import { PlanView } from "./plan.js";
 import { ScoresView } from "./scores.js";
 import { MeasuredView } from "./measured.js";
 import { showTakes } from "./takes.js";
-import { copied, isStoryboard, openFiles, saved as savedFile } from "./files.js";
+import { copied, saved as savedFile } from "./files.js";
 import { listenToKeys } from "./keys.js";
-import { askForFilms, signIn } from "./dialogs.js";
+import { askForFilms, signIn, takeFiles } from "./dialogs.js";
 import { showFilms, welcome } from "./list.js";
 import { forecast, standing } from "./words.js";
 import { openTab, showFilm, showFrame, showShot } from "./inspector.js";
@@ -65,6 +65,8 @@ const relist = later(() => listFilms().catch(tell), 300);
 let opened = 0; // films asked for: the last one is shown, whichever answers first
 async function open(id) {
   const mine = ++opened;
+  if (board) await saveNow(); // what was just written is that film's
+  if (mine !== opened) return;
   close?.();
   location.hash = id;
   plan = live = null;
@@ -121,14 +123,21 @@ const undo = () => board.undo(), redoing = () => board.redo();
 const canUndo = () => { $("undo").disabled = !board.past.length; $("again").disabled = !board.future.length; };
 const saved = later(saveNow, 400);
 
-async function saveNow() {
+// One after another: each names the state it replaces.
+let saving = Promise.resolve();
+function saveNow() { return (saving = saving.then(saveOnce)); }
+
+async function saveOnce() {
+  if (!video || !board) return true;
+  if (board.data === kept) { foretell(); return true; }
   const id = video.id, sent = board.data;
   try {
     const found = await api.save(id, sent, tag);
-    tag = found.tag;
-    if (id === video.id) kept = sent;
     quietly();
-    if (id === video.id && sent === board.data) { video = await api.video(id); showState(); relist(); await replan(); }
+    if (id !== video?.id) return true;
+    tag = found.tag;
+    kept = sent;
+    if (sent === board.data) { video = await api.video(id); showState(); relist(); await replan(); }
     return true;
   } catch (error) {
     tell(error);
@@ -157,9 +166,9 @@ function repin(n, kind, place, pin) { edited(() => board.edit((shots) => { shots
 
 async function pinFile(n, file, at = 0) {
   try {
-    const name = plainName(file.name);
-    await api.upload(video.id, name, file);
-    edited(() => board.pin(n, kindOf(name), name, at));
+    const name = plainName(file.name), { id } = video;
+    await api.upload(id, name, file);
+    if (id === video.id) edited(() => board.pin(n, kindOf(name), name, at));
   } catch (error) { tell(error); }
 }
 
@@ -437,19 +446,6 @@ function tell(error) {
 }
 const quietly = () => { $("error").hidden = true; }, say = (text) => { $("forecast").textContent = text; };
 
-$("open-toml").onclick = () => $("toml-file").click();
-$("toml-file").onchange = (event) => {
-  const files = [...event.target.files];
-  event.target.value = "";
-  if (files.length) openStoryboard(files);
-};
-async function openStoryboard(files) {
-  try {
-    const { id, missing } = await openFiles(files);
-    await open(id);
-    if (missing.length) tell(new Error(`Opened without ${missing.join(", ")}: to keep what a storyboard pins, choose or drop those files together with it, or the .zip of both.`));
-  } catch (error) { tell(error); }
-}
 $("save-toml").onclick = async () => { try { if (await saveNow()) await savedFile(video, board.data); } catch (error) { tell(error); } };
 $("title").onchange = async (event) => { try { video = await api.change(video.id, { title: event.target.value }); relist(); } catch (error) { tell(error); } };
 $("make").onclick = () => make(), $("draft").onclick = () => make(true);
@@ -482,13 +478,6 @@ function split() {
 }
 
 listenToKeys(() => board && !document.querySelector("dialog[open]"), { toggle, split });
-addEventListener("dragover", (event) => event.preventDefault());
-addEventListener("drop", (event) => {
-  event.preventDefault();
-  const files = [...(event.dataTransfer?.files ?? [])];
-  if (files.some(isStoryboard)) openStoryboard(files);
-  else if (files.length && !event.target.closest("#shots li")) tell(new Error("Pictures and videos are pinned where they fall on a shot: drop them on one of its blocks."));
-});
 // What was written last goes along when the page is left.
 addEventListener("pagehide", () => {
   document.activeElement?.blur();
@@ -497,4 +486,5 @@ addEventListener("pagehide", () => {
 addEventListener("hashchange", () => { const id = location.hash.slice(1); if (id && id !== video?.id) open(id); });
 
 askForFilms(async (id) => { await open(id); $("prompt").focus(); });
+takeFiles(open, tell);
 begin();

@@ -1,7 +1,8 @@
-// Dialogs that ask: for a new film, for a token.
+// Where films come from: a dialog that asks for one, files that are chosen or dropped; and the dialog for a token.
 
 import { $ } from "./dom.js";
 import * as api from "./api.js";
+import { isStoryboard, openFiles } from "./files.js";
 
 export function signIn() {
   const dialog = $("sign-in");
@@ -34,4 +35,30 @@ export function askForFilms(open) {
       await open(made.id);
     } catch (error) { $("new-error").textContent = error.message; } finally { button.disabled = false; button.textContent = name; }
   };
+}
+
+// Storyboards with what they pin, by a button or dropped anywhere.
+export function takeFiles(open, tell) {
+  $("open-toml").onclick = () => $("toml-file").click();
+  $("toml-file").onchange = (event) => {
+    const files = [...event.target.files];
+    event.target.value = "";
+    if (files.length) openStoryboard(files);
+  };
+  async function openStoryboard(files) {
+    try {
+      const { id, missing } = await openFiles(files);
+      await open(id);
+      if (missing.length) tell(new Error(`Opened without ${missing.join(", ")}: to keep what a storyboard pins, choose or drop those files together with it, or the .zip of both.`));
+    } catch (error) { tell(error); }
+  }
+  const written = (event) => event.target.closest?.("input, textarea") && !event.dataTransfer?.types.includes("Files"); // words moved in a field
+  addEventListener("dragover", (event) => { if (!written(event)) event.preventDefault(); });
+  addEventListener("drop", (event) => {
+    if (written(event)) return;
+    event.preventDefault();
+    const files = [...(event.dataTransfer?.files ?? [])];
+    if (files.some(isStoryboard)) openStoryboard(files);
+    else if (files.length && !event.target.closest("#shots li")) tell(new Error("Pictures and videos are pinned where they fall on a shot: drop them on one of its blocks."));
+  });
 }
