@@ -76,11 +76,12 @@ def events(client: Any, name: str, after: str = "0") -> list[tuple[str, Line]]:
 class Server:
     """`longtake studio` in a process of its own, with the toy."""
 
-    def __init__(self, folder: Path, port: int = 0) -> None:
+    def __init__(self, folder: Path, port: int = 0, errors: int | None = None) -> None:
         words = [sys.executable, "-m", "longtake", "studio", "--json", "--port", str(port)]
         words += ["--folder", str(folder), "--model", TOY]
         env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-        self.process = subprocess.Popen(words, stdout=subprocess.PIPE, env=env, text=True)
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(words, stdout=pipe, stderr=errors, env=env, text=True)
         assert self.process.stdout is not None
         self.address: str = json.loads(self.process.stdout.readline())["address"]
         self.client = httpx.Client(base_url=self.address, timeout=60)

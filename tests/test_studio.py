@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import re
 import signal
 import subprocess
+import threading
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +21,13 @@ from studio_parts import TOY, Server, board, events, studio, wait
 
 import longtake
 from longtake.errors import InputError
+from longtake.prompts.storyboard import read_storyboard
 from longtake.studio import openapi
 from longtake.studio.films import json_of, toml_of
 from longtake.studio.journal import Journal
+from longtake.studio.measuring import Measuring
 from longtake.studio.paths import Paths
+from longtake.studio.worker import _Desk
 from longtake.video import probe
 
 
@@ -181,6 +187,101 @@ def test_media_are_uploaded_pinned_and_kept_in_their_folder(
         assert str(tmp_path.parent) not in found.text
 
 
+def test_a_storyboard_goes_elsewhere_with_what_it_pins(client: TestClient, tmp_path: Path) -> None:
+    import torch
+
+    from longtake.video import write_image
+
+    write_image(torch.full((3, 20, 30), 200, dtype=torch.uint8), tmp_path / "a.png")
+    path = f"/v1/videos/{client.post('/v1/videos', json=board(2, 2)).json()['id']}"
+    data = (tmp_path / "a.png").read_bytes()
+    for name in ("a.png", "unpinned.png"):
+        client.put(f"{path}/media/{name}", content=data)
+    shots = client.get(f"{path}/storyboard").json()
+    shots["shot"][0]["images"], shots["shot"][1]["images"] = ["0=a.png", "end=a.png"], ["1=a.png"]
+    client.put(f"{path}/storyboard", json=shots)
+    packed = client.get(f"{path}/storyboard", headers={"accept": "application/zip"})
+    assert packed.headers["content-type"] == "application/zip" and packed.headers["etag"]
+    with zipfile.ZipFile(io.BytesIO(packed.content)) as archive:
+        assert archive.namelist() == ["storyboard.toml", "a.png"] and archive.testzip() is None
+        archive.extractall(tmp_path / "there")
+    there = read_storyboard(tmp_path / "there" / "storyboard.toml")
+    pins = [pin for shot in there.shots for pin in shot.pins]
+    assert [Path(pin.path).read_bytes() for pin in pins] == [data] * 3
+    again = client.get(f"{path}/storyboard", headers={"accept": "application/zip"})
+    assert again.content == packed.content
+
+
+def test_a_finished_film_is_measured_once(
+    client: TestClient,
+    made: dict[str, Any],
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = f"/v1/videos/{made['id']}"
+    told = client.get(f"{path}/scores").json()
+    assert (told["object"], told["frames"], told["fps"]) == ("scores", 180, 10)
+    assert {"drift", "seams"} <= told["scores"].keys()
+    assert "agreement" in {*told["scores"], *told["silent"]}
+    assert all(len(curve) == len(told["curves"]["at"]) for curve in told["curves"].values())
+    assert [first for first, _ in told["shots"]] == [0, 60, 120]
+    own = longtake.score(_place(tmp_path_factory, made) / "film.mp4", metrics=["drift"])["drift"]
+    assert told["scores"]["drift"]["value"] == pytest.approx(own.value)
+    looked: list[str] = []
+
+    async def look(self: Measuring, place: Path) -> dict[str, Any]:
+        looked.append(place.name)
+        return {"object": "scores"}
+
+    monkeypatch.setattr(Measuring, "_measured", look)
+    assert client.get(f"{path}/scores").json() == told and not looked
+    os.utime(_place(tmp_path_factory, made) / "film.mp4")  # another film stands there
+    assert client.get(f"{path}/scores").json() == {"object": "scores"} and looked == ["film.mp4"]
+    other = client.post("/v1/videos", json=board(2)).json()["id"]
+    assert client.get(f"/v1/videos/{other}/scores").status_code == 404
+
+
+def test_time_and_memory_are_told_before_the_first_film(client: TestClient) -> None:
+    """Measured while nobody wanted a film, and again by every film."""
+    film = client.post("/v1/videos", json={**board(4), "scheme": ""}).json()["id"]
+    end = time.monotonic() + 30
+    while (plan := client.get(f"/v1/videos/{film}/plan").json())["expected_seconds"] is None:
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    assert plan["to_run"] and plan["expected_seconds"] < 30
+    assert plan["expected_memory"] > 1 << 26, "torch alone takes more"
+    slow = client.post("/v1/videos", json={**board(4, 4), "start": True}).json()
+    wait(client, slow["id"])
+    other = client.post("/v1/videos", json=board(8)).json()["id"]
+    assert client.get(f"/v1/videos/{other}/plan").json()["expected_memory"] > 1 << 26
+
+
+def test_a_film_does_not_wait_for_what_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "_exit", lambda code: None)  # the desk ends its process with its input
+    desk, (source, target) = _Desk(), os.pipe()
+    before = signal.signal(signal.SIGINT, desk.interrupt)
+    reader = threading.Thread(target=desk.read, args=(os.fdopen(source, "rb"),))
+    reader.start()
+    try:
+        began = time.monotonic()
+        with pytest.raises(KeyboardInterrupt), desk.spare():
+            os.write(target, b'{"task": 1}\n')
+            time.sleep(30)
+        assert time.monotonic() - began < 10 and desk.tasks.get(timeout=10) == {"task": 1}
+        os.write(target, b'{"task": 2}\n')
+        assert desk.tasks.get(timeout=10) == {"task": 2}, "nothing to interrupt any more"
+    finally:
+        os.close(target)
+        reader.join()
+        signal.signal(signal.SIGINT, before)
+
+
+def _place(factory: pytest.TempPathFactory, film: dict[str, Any]) -> Path:
+    """A film's folder."""
+    [found] = factory.getbasetemp().glob(f"**/{film['id']}")
+    return found
+
+
 def test_a_film_pauses_goes_on_and_is_the_same(client: TestClient) -> None:
     asked = {**board(12, slow=0.2), "start": True}
     name = client.post("/v1/videos", json=asked).json()["id"]
@@ -269,6 +370,20 @@ def test_nothing_is_lost_when_the_server_is_killed(tmp_path: Path) -> None:
         one, two = (server.client.get(f"/v1/videos/{name}/content").content for name in names)
         assert one == two
         assert server.stop() in (0, 130, -signal.SIGINT)
+
+
+def test_a_server_that_is_stopped_lets_watchers_go(tmp_path: Path) -> None:
+    with Server(tmp_path / "films", errors=subprocess.PIPE) as server:
+        name = server.client.post("/v1/videos", json=board(2)).json()["id"]
+        with server.client.stream("GET", f"/v1/videos/{name}/events") as watched:
+            lines = watched.iter_lines()
+            assert next(lines) == ": longtake"
+            began = time.monotonic()
+            server.process.send_signal(signal.SIGINT)
+            assert list(lines) is not None
+            assert time.monotonic() - began < 2.5, "it was not waited for until patience ended"
+        _, wrong = server.process.communicate(timeout=30)
+        assert "Traceback" not in wrong and "ERROR" not in wrong
 
 
 def test_watchers_hear_at_once_and_the_film_plays_while_it_grows(tmp_path: Path) -> None:

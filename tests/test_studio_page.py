@@ -1,80 +1,27 @@
-"""The studio's page in a real browser: written, made, watched, changed, and reopened after a kill.
-
-Skipped where Playwright or Chromium is missing: `pip install playwright`, and a `chromium` on the path.
-"""
+"""The studio's page in a real browser: written, made, watched, changed, and reopened after a kill."""
 
 from __future__ import annotations
 
 import re
-import shutil
-import time
-from collections.abc import Callable, Iterator
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import studio_browser
+from studio_browser import expect, saved, shot, until
 from studio_parts import Server, board, events
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="no Playwright here")
-CHROMIUM = (
-    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
-expect = sync_api.expect
-PATIENCE = 60_000  # milliseconds: the machine may be busy
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as play:
-        found = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
-
-
-@pytest.fixture
-def page(browser: Any) -> Iterator[Any]:
-    """A page on which nothing may go wrong unseen."""
-    context = browser.new_context(viewport={"width": 1280, "height": 860})
-    found = context.new_page()
-    found.set_default_timeout(PATIENCE)
-    expect.set_options(timeout=PATIENCE)
-    wrong: list[str] = []
-    found.on("pageerror", lambda error: wrong.append(str(error)))
-    found.on(
-        "request",
-        lambda asked: (
-            wrong.append(asked.url)
-            if "//127.0.0.1" not in asked.url and asked.url[:5] != "blob:"
-            else None
-        ),
-    )
-    yield found
-    context.close()
-    assert wrong == []
-
-
-def until(page: Any, condition: str) -> None:
-    """Waits for a condition in JavaScript, without the `eval` that the page's policy forbids."""
-    end = time.monotonic() + PATIENCE / 1000
-    while not page.evaluate(condition):
-        assert time.monotonic() < end, condition
-        time.sleep(0.05)
-
-
-def shot(page: Any, number: int) -> Any:
-    """A shot's block."""
-    return page.locator("#shots li").nth(number - 1).locator("button")
-
-
-def saved(page: Any) -> None:
-    """Waits until an edit has been kept and planned."""
-    expect(page.locator("#forecast")).to_have_text(re.compile("would run|are finished"))
+browser, page = studio_browser.browser, studio_browser.page  # fixtures
 
 
 def test_a_film_from_first_word_to_export(page: Any, tmp_path: Path) -> None:
     with Server(tmp_path / "films") as server:
+        port = int(server.address.rsplit(":", 1)[1].strip("/"))
         page.goto(server.address)
+        expect(page.locator("#hint")).to_contain_text("No film yet")
+        expect(page.locator("#make")).to_be_hidden()
         page.click("#new-film")
         page.fill("#new-prompt", "A calm sea. A city, then rain")
         page.fill("#new-seconds", "18")
@@ -124,13 +71,38 @@ def test_a_film_from_first_word_to_export(page: Any, tmp_path: Path) -> None:
         page.keyboard.press("i")
         expect(page.locator("#panel-frame h2")).to_contain_text("Frame 3")
         expect(page.locator("#panel-frame")).to_contain_text("writes frames 0–")
+        page.click("#scores summary")
+        page.click("#measure")
+        expect(page.locator("#measured-scores")).to_contain_text("drift")
+        expect(page.locator("#measured-scores")).to_contain_text("agreement")
 
+        # a copy of it with another seed, beside it
+        page.fill("#title", "First")
+        page.locator("#title").blur()
+        page.click("#tab-film")
+        page.get_by_role("button", name="Copy the film").click()
+        expect(page.locator("#title")).to_have_value("First, a copy")
+        page.click("#make")
+        expect(page.locator("#status")).to_have_text("Finished")
+        page.select_option("#compare", label="First")
+        until(page, "document.querySelector('#video-other').readyState >= 2")
+        page.focus("#ruler")
+        page.keyboard.press("Home")
+        page.keyboard.press("PageDown")
+        until(page, "document.querySelector('#video-other').currentTime > 1")
+        assert page.evaluate(
+            "document.querySelector('#video').currentTime == document.querySelector('#video-other').currentTime"
+        )
+
+        page.goto(f"{server.address}#{name}")
+        expect(page.locator("#title")).to_have_value("First")
         with page.expect_download() as download:
             page.click("#export")
         whole = server.client.get(f"/v1/videos/{name}/content").content
         assert download.value.path().read_bytes() == whole
         with page.expect_download() as download:
             page.click("#save-toml")
+        assert download.value.suggested_filename == "First.toml"
         text = download.value.path().read_text()
         assert 'prompt = "zebras on a plain"' in text
         page.set_input_files(
@@ -138,6 +110,16 @@ def test_a_film_from_first_word_to_export(page: Any, tmp_path: Path) -> None:
         )
         expect(page.locator("#title")).to_have_value("again")
         expect(shot(page, 2)).to_contain_text("zebras")
+        server.kill()
+    with Server(tmp_path / "films", port) as server:
+        page.goto(f"{server.address}#{name}")
+        page.reload()
+        expect(page.locator("#title")).to_have_value("First")
+        expect(page.locator("#status")).to_have_text("Finished")
+        expect(shot(page, 2)).to_contain_text("zebras")
+        expect(page.locator("#film-list li")).to_have_count(3)
+        until(page, "document.querySelector('#video').readyState >= 2")
+        assert server.client.get(f"/v1/videos/{name}/content").content == whole
 
 
 def test_shots_are_changed_by_keys_and_by_hand(page: Any, tmp_path: Path) -> None:
@@ -188,6 +170,13 @@ def test_shots_are_changed_by_keys_and_by_hand(page: Any, tmp_path: Path) -> Non
         assert len(kept()) == 4
 
 
+NAMELESS = """[...document.querySelectorAll("button, input, select, textarea, [tabindex='0'], [role]")]
+    .filter((each) => each.type !== "file" || each.checkVisibility())
+    .filter((each) => !(each.labels?.length || each.ariaLabel || each.getAttribute("aria-labelledby") || each.textContent.trim()
+        || each.matches("[role=status], [role=alert], [hidden]")))
+    .map((each) => each.outerHTML.slice(0, 120))"""
+
+
 def test_a_picture_is_dropped_on_a_shot(page: Any, tmp_path: Path) -> None:
     import torch
 
@@ -196,6 +185,8 @@ def test_a_picture_is_dropped_on_a_shot(page: Any, tmp_path: Path) -> None:
     write_image(torch.full((3, 20, 30), 90, dtype=torch.uint8), tmp_path / "a.png")
     data = list((tmp_path / "a.png").read_bytes())
     with Server(tmp_path / "films") as server:
+        titled = {**board(2), "title": "Other"}
+        other = server.client.post("/v1/videos", json=titled).json()["id"]
         name = server.client.post("/v1/videos", json=board(6, 6)).json()["id"]
         page.goto(f"{server.address}#{name}")
         saved(page)
@@ -211,9 +202,49 @@ def test_a_picture_is_dropped_on_a_shot(page: Any, tmp_path: Path) -> None:
         )
         shot(page, 2).click()
         expect(page.locator(".pins")).to_contain_text("My-Harbour.png")
+        assert page.evaluate(NAMELESS) == [], "whoever does not see a control hears its name"
+        page.evaluate(
+            """() => {
+                for (const text of ["42", "fog at noon"]) {
+                    const words = new DataTransfer();
+                    words.setData("text/plain", text);
+                    const block = document.querySelector("#shots li");
+                    block.dispatchEvent(new DragEvent("drop", { dataTransfer: words, bubbles: true, cancelable: true }));
+                }
+            }"""
+        )
+        expect(shot(page, 1)).to_contain_text("fog at noon")
         page.wait_for_timeout(900)
         shots = server.client.get(f"/v1/videos/{name}/storyboard").json()["shot"]
+        assert (shots[0]["prompt"], shots[0]["seed"]) == ("fog at noon", 42)
         assert shots[1]["images"] == ["3=My-Harbour.png"]
+        # the pin is dragged to another time, and back by undoing; redone at the shot's end
+        mark, block = shot(page, 2).locator("em").bounding_box(), shot(page, 2).bounding_box()
+        page.mouse.move(mark["x"] + 5, mark["y"] + 6)
+        page.mouse.down()
+        page.mouse.move(block["x"] + block["width"] - 1, mark["y"] + 6, steps=6)
+        page.mouse.up()
+        time_of = page.locator('.pins input[type="number"]')
+        expect(time_of).to_be_disabled()
+        page.focus("#ruler")
+        page.keyboard.press("Control+z")
+        expect(time_of).to_have_value("3")
+        page.keyboard.press("Control+Shift+Z")
+        expect(time_of).to_be_disabled()
+        # what was written last is kept, whatever is opened the moment after
+        shot(page, 1).click()
+        page.fill("#prompt", "hail at dusk")
+        page.locator("#film-list button", has_text="Other").click()
+        expect(page.locator("#title")).to_have_value("Other")
+        expect(shot(page, 1)).to_contain_text("a calm sea")
+        shots = server.client.get(f"/v1/videos/{name}/storyboard").json()["shot"]
+        assert shots[0]["prompt"] == "hail at dusk"
+        page.fill("#prompt", "last words")
+        page.goto("about:blank")  # at once: what is not saved yet goes along
+        page.wait_for_timeout(500)
+        assert shots[1]["images"] == ["end=My-Harbour.png"]
+        shots = server.client.get(f"/v1/videos/{other}/storyboard").json()["shot"]
+        assert shots[0]["prompt"] == "last words"
 
 
 def test_a_storyboard_is_opened_with_what_it_pins_and_a_frame_replaced(
@@ -254,6 +285,28 @@ def test_a_storyboard_is_opened_with_what_it_pins_and_a_frame_replaced(
         made = server.client.get(f"/v1/videos/{name}").json()
         assert made["scheme"] == "autoregressive:window=8,step=3"
         assert made["settings"] == {"slow": 0.01}
+        with page.expect_download() as download:
+            page.click("#save-toml")
+        assert download.value.suggested_filename == "harbour.zip"
+        with zipfile.ZipFile(download.value.path()) as stored:
+            parts = {part: stored.read(part) for part in stored.namelist()}
+        # as another packer would have it: deflated, in a folder
+        with zipfile.ZipFile(tmp_path / "again.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            for part, data in parts.items():
+                archive.writestr(f"harbour/{part}", data)
+        for packed, title in (
+            (download.value.path(), "harbour"),
+            (tmp_path / "again.zip", "again"),
+        ):
+            file = {"name": f"{title}.zip", "mimeType": "", "buffer": packed.read_bytes()}
+            before = page.url
+            page.set_input_files("#toml-file", files=[file])
+            page.wait_for_url(lambda url, before=before: url != before)
+            expect(page.locator("#title")).to_have_value(title)
+            expect(page.locator(".pins")).to_contain_text("my-harbour.png")
+            assert pins() == ["1=my-harbour.png"]
+        page.goto(f"{server.address}#{name}")
+        expect(page.locator("#status")).to_have_text("Finished")
         page.focus("#ruler")
         page.keyboard.press("Home")
         page.keyboard.press("i")
@@ -274,7 +327,12 @@ def test_a_film_is_watched_while_it_grows_and_after_a_kill(page: Any, tmp_path: 
         expect(page.locator("#status")).to_have_text("Being made")
         until(page, "document.querySelector('#video').buffered.length > 0")
         early = page.evaluate("document.querySelector('#video').buffered.end(0)")
+        page.click("#play")
+        until(page, "document.querySelector('#video').currentTime > 0.2")
+        page.click("#play")
+        expect(page.locator("#film-list [aria-current]")).to_contain_text("Long")
         until(page, f"document.querySelector('#video').buffered.end(0) > {early}")
+        expect(page.locator("#status")).to_have_text("Being made")
         assert early < 40
         expect(page.locator("#strip img").first).to_be_visible()
         server.kill()
@@ -292,22 +350,6 @@ def test_a_film_is_watched_while_it_grows_and_after_a_kill(page: Any, tmp_path: 
         )
         done = [line for _, line in events(server.client, name) if line["event"] == "done"][-1]
         assert done["reused"] >= 1
-
-
-def test_the_token_is_asked_for_and_remembered(
-    page: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("LONGTAKE_STUDIO_TOKEN", "ada=0123456789abcdef")
-    with Server(tmp_path / "films") as server:
-        page.goto(server.address)
-        page.fill("#token", "0123456789abcdee")
-        page.click("#sign-in .primary")
-        expect(page.locator("#sign-error")).to_contain_text("not a known token")
-        page.fill("#token", "0123456789abcdef")
-        page.click("#sign-in .primary")
-        expect(page.locator("#hint")).to_contain_text("No film yet")
-        page.reload()
-        expect(page.locator("#hint")).to_contain_text("No film yet")
 
 
 def test_a_film_of_54000_frames_keeps_the_page_quick(page: Any, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import click
 
 from longtake.cli.base import Voice, verb
-from longtake.cli.figures import Figure, name_of, write_figure
+from longtake.cli.figures import gauged, name_of, write_figure
 from longtake.errors import ClaimError, LongtakeError
 from longtake.models.pretrained.sizes import KNOWN, WORK
 
@@ -231,36 +231,20 @@ def whole(file: Path) -> bool:
 def _speed() -> Checked:
     """The built-in model, made to make a short film; what it took is kept for `plan`."""
     from longtake.brief import Options, job_of
-    from longtake.engine import Finished, Memory, Serial, render
 
     try:
         job = job_of("a calm sea at dawn", Options())
-        room = min(len(job.calls[0].step.targets), 20) * job.stride
-        short = dataclasses.replace(job, frames=max(2 * room, job.stride))
-        began, calls, frames = time.perf_counter(), list[float](), 0
-        for item in render(short, Memory(), Serial()):
-            if hasattr(item, "pixels"):
-                frames += len(item.pixels)
-            elif isinstance(item, Finished):
-                calls.append(item.seconds)
-        seconds = time.perf_counter() - began
+        gauge = gauged(job)
     except LongtakeError as error:
         return Checked("built-in model", str(error), False)
-    each = min(calls, default=0.0)  # the first one also reads weights
-    figure = Figure(each, max(seconds - sum(calls), 0.0) / max(frames, 1), _peak())
+    figure = gauge.figure()
+    if figure is None:
+        return Checked("built-in model", "made nothing", False)
     try:
         write_figure(name_of(job), figure)
     except OSError:
         pass  # a machine without a cache folder measures again
     width, height = job.size
-    what = f"{frames} frames of {width}x{height} in {seconds:.1f} s, {each:.2f} s a call"
+    made, each = f"{gauge.frames} frames of {width}x{height}", figure.seconds_per_call
+    what = f"{made} in {gauge.seconds:.1f} s, {each:.2f} s a call"
     return Checked("built-in model", what)
-
-
-def _peak() -> int:
-    try:
-        import resource
-    except ImportError:
-        return 0
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return used if sys.platform == "darwin" else used * 1024

@@ -87,6 +87,7 @@ class _App:
         foreman = Foreman(self._shelf, self._executor)
         await foreman.start()
         self._paths = Paths(self._shelf, foreman, self._users)
+        app.state.leave = self._paths.leave
         try:
             yield
         finally:

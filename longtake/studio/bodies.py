@@ -1,13 +1,16 @@
-"""Bodies of requests: JSON and TOML, read strictly."""
+"""Bodies of requests: JSON, TOML and media, read strictly."""
 
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from longtake.errors import InputError
 from longtake.studio.films import toml_of
 
 Line = dict[str, Any]
@@ -46,6 +49,26 @@ async def object_of(request: Request) -> Line:
 def kind_of(request: Request) -> str:
     """The media type a body claims to have."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def check_media(file: Path, place: Path) -> None:
+    """Refuses what cannot be read as the picture or video its name says, before it is kept."""
+    from longtake.video import probe, read_image
+    from longtake.video.files import IMAGE_SUFFIXES
+
+    named = file.with_name(f"{file.name}{place.suffix}")  # readers go by the name's end
+    os.rename(file, named)
+    try:
+        if place.suffix.lower() in IMAGE_SUFFIXES:
+            read_image(named)
+        else:
+            probe(named)
+    except InputError as error:
+        raise InputError(
+            error.what, place.name, error.hint.replace(named.name, place.name)
+        ) from None
+    finally:
+        os.rename(named, file)
 
 
 def _refused(word: str) -> float:

@@ -1,10 +1,12 @@
 """Films on disk: one folder each, which holds all that it is made of and nothing of anybody else.
 
 FOLDER/jobs.jsonl              the journal
+FOLDER/figures.json            how fast films were made here, and with how much memory
 FOLDER/USER/VIDEO/
     film.json                  what was asked: model, scheme, repair, settings, title
     board/storyboard.toml      the shots, and beside it the pictures and videos that they pin
     film.mp4, film.part.mp4    the film; while it grows, its part; likewise film.draft.mp4
+    scores.json                what was measured of the finished film
     takes/                     a stretch that was made again, as each take of it looks
     film.run/                  finished steps
     events.jsonl               the engine's event lines, and those of the queue
@@ -80,6 +82,11 @@ class Film:
         return self.folder / "takes"
 
     @property
+    def scores(self) -> Path:
+        """What was measured of the finished film."""
+        return self.folder / "scores.json"
+
+    @property
     def run(self) -> Path:
         """Its finished steps."""
         return self.folder / "film.run"
@@ -137,6 +144,11 @@ class Shelf:
         """
         self.folder, self.models, self.device, self.limits = folder, models, device, limits
         self.planner = planner
+
+    @property
+    def figures(self) -> Path:
+        """How fast films were made here."""
+        return self.folder / "figures.json"
 
     def film(self, owner: str, name: str) -> Film:
         """A film's places, whether or not it is there; KeyError for what cannot be an id."""

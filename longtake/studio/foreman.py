@@ -186,6 +186,11 @@ class Foreman:
         record.take(line)
         self._tick(record.id)
 
+    def rouse(self) -> None:
+        """Wakes whoever watches, whatever happened."""
+        for name in list(self._ticks):
+            self._tick(name)
+
     def _tick(self, name: str) -> None:
         event = self._ticks.pop(name, None)
         if event is not None:
@@ -234,6 +239,7 @@ class Foreman:
             "folder": str(film.folder),
             "options": {**options, **record.redo},
             "executor": self.executor,
+            "figures": str(self.shelf.figures),
         }
         for _ in range(CRASHES):
             if self._stop:
@@ -272,7 +278,9 @@ class Foreman:
 
     async def _hire(self) -> asyncio.subprocess.Process:
         if self._worker is None or self._worker.returncode is not None:
-            words = (sys.executable, "-m", "longtake.studio.worker")
+            first = self.shelf.options(self.shelf.choices({}))
+            told = {"options": first, "figures": str(self.shelf.figures)}
+            words = (sys.executable, "-m", "longtake.studio.worker", json.dumps(told))
             pipe = asyncio.subprocess.PIPE
             # a session of its own: Ctrl-C at the server's terminal is the server's to hear
             self._worker = await asyncio.create_subprocess_exec(

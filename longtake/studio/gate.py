@@ -95,15 +95,15 @@ def is_loopback(host: str) -> bool:
 
 
 class Gate:
-    """ASGI middleware in front of the whole studio."""
+    """ASGI middleware in front of the whole studio, which is `app`."""
 
     def __init__(self, app: ASGIApp, *, users: Users, hosts: Hosts, limits: Limits) -> None:
-        self._app, self._users, self._hosts, self._limits = app, users, hosts, limits
+        self.app, self._users, self._hosts, self._limits = app, users, hosts, limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Lets a request in, or answers it."""
         if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
@@ -120,7 +120,7 @@ class Gate:
         if _length(headers) > most:
             await _answer(send, 413, f"a body of more than {most} bytes; try a smaller one")
             return
-        await self._app(scope, _Metered(receive, most, self._limits), _guarded(send))
+        await self.app(scope, _Metered(receive, most, self._limits), _guarded(send))
 
     def _owner(self, headers: Headers) -> str | None:
         if self._users.open:

@@ -168,7 +168,7 @@ class Insight:
             "to_run": to_run,
             "cached": len(steps) - to_run,
             "edited_digest": digest(film.text() if text is None else text),
-            **dataclasses.asdict(expected(job, to_run, records)),
+            **dataclasses.asdict(expected(job, to_run, records, self._shelf.figures)),
             "steps": steps,
         }
 

@@ -17,12 +17,14 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from longtake import recipes
 from longtake.errors import InputError
 from longtake.schemes import SCHEMES
-from longtake.studio.bodies import board_of, kind_of, object_of, text_of
+from longtake.studio.bodies import board_of, check_media, kind_of, object_of, text_of
+from longtake.studio.bundle import bundle
 from longtake.studio.films import Film, Shelf, digest, json_of, numbers
 from longtake.studio.foreman import OPEN, Foreman, Record
 from longtake.studio.gate import COOKIE, OWNER, Users
 from longtake.studio.insight import Insight
-from longtake.studio.sending import event_lines, line_start, ranged, read_file
+from longtake.studio.measuring import WAITING, Measuring
+from longtake.studio.sending import archived, event_lines, line_start, ranged, read_file
 from longtake.video.files import part_of
 
 Line = dict[str, Any]
@@ -37,9 +39,16 @@ class Paths:
 
     def __init__(self, shelf: Shelf, foreman: Foreman, users: Users) -> None:
         self.shelf, self.foreman, self.users = shelf, foreman, users
-        self.insight = Insight(shelf)
+        self.insight, self.measuring = Insight(shelf), Measuring()
         self._planning, self._plans = asyncio.Semaphore(2), 0
         self._watchers: dict[str, int] = {}
+        self._leaving = False
+
+    def leave(self) -> None:
+        """Ends what would go on: the server is about to stop."""
+        self._leaving = True
+        self.foreman.rouse()
+        self.measuring.close()
 
     # --- who, and what there is
 
@@ -215,6 +224,16 @@ class Paths:
         place = film.out.with_name(f"{film.out.name}.manifest.json")
         return Response(await read_file(place, "manifest"), media_type="application/json")
 
+    async def scores(self, request: Request) -> Response:
+        """A finished film's scores over time; measured when they are first asked for."""
+        record = self._record(request)
+        film = self.foreman.film(record)
+        if record.draft or not film.out.is_file():
+            raise HTTPException(404, "no scores yet; try when the film is finished")
+        if self.measuring.waiting >= WAITING:
+            raise HTTPException(429, "too many films are being measured; try again in a minute")
+        return JSONResponse(await self.measuring.of(film))
+
     # --- watching
 
     async def events(self, request: Request) -> Response:
@@ -250,7 +269,7 @@ class Paths:
                     yield lines
                     if follow:
                         await asyncio.sleep(_PACE)
-                elif not follow or record.id not in self.foreman.records:
+                elif not follow or self._leaving or record.id not in self.foreman.records:
                     return
                 else:
                     try:
@@ -263,11 +282,14 @@ class Paths:
     # --- storyboards, plans, frames
 
     async def storyboard(self, request: Request) -> Response:
-        """A film's storyboard: JSON, or the TOML file with `Accept: application/toml`."""
+        """A film's storyboard: JSON; by `Accept` the TOML file, or a ZIP archive of it and what it pins."""
         film = self.foreman.film(self._record(request))
         text = await run_in_threadpool(film.text)
         headers = {"etag": f'"{digest(text)}"'}
-        if "toml" in request.headers.get("accept", ""):
+        kind = request.headers.get("accept", "")
+        if "zip" in kind:
+            return archived(await run_in_threadpool(bundle, text, film.board), headers)
+        if "toml" in kind:
             headers["content-disposition"] = 'attachment; filename="storyboard.toml"'
             return Response(text, media_type="application/toml", headers=headers)
         return JSONResponse(await run_in_threadpool(json_of, text, film.board), headers=headers)
@@ -355,7 +377,7 @@ class Paths:
                     await run_in_threadpool(file.write, chunk)
             if not size:
                 raise HTTPException(400, "an empty file; try a whole copy of it")
-            await run_in_threadpool(_check_media, fresh, place)
+            await run_in_threadpool(check_media, fresh, place)
             os.replace(fresh, place)
         finally:
             fresh.unlink(missing_ok=True)
@@ -458,23 +480,3 @@ def _bytes(place: Path) -> int:
         return place.stat().st_size
     except FileNotFoundError:
         return 0
-
-
-def _check_media(file: Path, place: Path) -> None:
-    """Refuses what cannot be read as the picture or video its name says, before it is kept."""
-    from longtake.video import probe, read_image
-    from longtake.video.files import IMAGE_SUFFIXES
-
-    named = file.with_name(f"{file.name}{place.suffix}")  # readers go by the name's end
-    os.rename(file, named)
-    try:
-        if place.suffix.lower() in IMAGE_SUFFIXES:
-            read_image(named)
-        else:
-            probe(named)
-    except InputError as error:
-        raise InputError(
-            error.what, place.name, error.hint.replace(named.name, place.name)
-        ) from None
-    finally:
-        os.rename(named, file)

@@ -67,6 +67,18 @@ class _Prompt(H11Protocol):
             self._patience = None
 
 
+class _Server(uvicorn.Server):
+    """A server that tells its application before it waits for open answers to end."""
+
+    def __init__(self, config: uvicorn.Config, gate: Any) -> None:
+        super().__init__(config)
+        self._state = gate.app.state
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._state.leave()
+        await super().shutdown(sockets)
+
+
 def serve(
     *,
     folder: Path,
@@ -117,7 +129,7 @@ def serve(
     )
     shown = f"[{host}]" if ":" in host else host
     ready(f"http://{shown}:{listener.getsockname()[1]}/")
-    uvicorn.Server(config).run(sockets=[listener])
+    _Server(config, app).run(sockets=[listener])
 
 
 def read_tokens(texts: Sequence[str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,10 @@ Line = dict[str, Any]
 BESIDE = 1.0  # seconds of film on either side of a stretch by which its takes are seen
 
 
-def show_takes(job: Job, chosen: int, store: Store, folder: Path) -> None:
+def show_takes(job: Job, choice: Mapping[str, Any], store: Store, folder: Path) -> None:
     """A small film of every take of the stretch that was last made again, `BESIDE` seconds around it.
 
-    0.mp4 is how it was before. Films that are there already, of the same clips, stay as they are.
+    0.mp4 is how it was before. choice: the event that told which one is shown. Films that are there already, of the same clips, stay as they are.
     """
     redo, marks = job.redone[-1], marks_of(job, store)
     known = told_takes(folder).get("marks", [])
@@ -37,7 +38,7 @@ def show_takes(job: Job, chosen: int, store: Store, folder: Path) -> None:
             shown = dataclasses.replace(job, redone=(*job.redone[:-1], redo.taking(take)))
             _film(shown, store, place)
     told = {"frames": [redo.first, redo.end], "shown": _shown(job), "takes": redo.made}
-    told |= {"take": chosen, "marks": marks}
+    told |= {"take": choice["take"], "scores": choice["scores"], "marks": marks}
     (fresh / "takes.json").write_text(json.dumps(told), encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(fresh, folder)

@@ -15,7 +15,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from longtake.clip import Clip
 from longtake.engine.events import Failed
@@ -23,6 +23,9 @@ from longtake.engine.job import Call, Job
 from longtake.engine.store import Folder
 from longtake.errors import LongtakeError, MachineError
 from longtake.studio.takes import forget_takes, show_takes
+
+if TYPE_CHECKING:
+    from longtake.cli.figures import Gauge
 
 Line = dict[str, Any]
 PICTURE = 256  # pixels of a small picture's longer side, at most
@@ -91,6 +94,7 @@ def make(task: Line, tell: Any) -> None:
 
     from longtake import api
     from longtake.brief.notes import lasting
+    from longtake.cli.figures import Gauge
     from longtake.cli.runs import remember
 
     folder, options = Path(task["folder"]), task["options"]
@@ -101,16 +105,19 @@ def make(task: Line, tell: Any) -> None:
         options = lasting(brief, options, out)
     order = api.order_of(brief, options, run=run, executor=task["executor"], film=out)
     order = replace(order, store=Watched(run, order.job, folder / "pictures", tell))
-    noted, chosen = False, 0
+    noted, gauge = False, Gauge()
+    choice: Line = {"take": 0, "scores": {}}
     for event in api.written(order, out, None, None):
         noted = noted or remember(run, str(out), brief, options)
         line = event.line()
+        gauge.hear(line)
         if line["event"] == "done" and redoes:
-            show_takes(order.job, chosen, order.store, folder / "takes")
+            show_takes(order.job, choice, order.store, folder / "takes")
         elif line["event"] == "done" and not drafts:
             forget_takes(order.job, order.store, folder / "takes")
+            _note(order.job, gauge, Path(task["figures"]))
         if line["event"] == "chosen":
-            chosen = line["take"]
+            choice = line
         tell(line)
 
 
@@ -129,6 +136,9 @@ def main() -> None:
         out.write(json.dumps(line).encode() + b"\n")
 
     _warm()
+    # whoever asks for a film ends this, and will hear of what is wrong
+    with contextlib.suppress(Exception, KeyboardInterrupt), desk.spare():
+        _measure(json.loads(sys.argv[1]))
     while True:
         task = desk.tasks.get()
         line: Line = {"event": "rested"}
@@ -147,7 +157,7 @@ class _Desk:
 
     def __init__(self) -> None:
         self.tasks: queue.SimpleQueue[Line] = queue.SimpleQueue()
-        self._now = 0
+        self._now, self._spare = 0, False
         self._stopped = 0  # the highest number: tasks come one at a time
 
     def read(self, stdin: IO[bytes]) -> None:
@@ -159,6 +169,8 @@ class _Desk:
                 signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
             else:
                 self.tasks.put(line)
+                if self._spare:
+                    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
         os._exit(0)
 
     @contextlib.contextmanager
@@ -172,8 +184,22 @@ class _Desk:
         finally:
             self._now = 0
 
+    @contextlib.contextmanager
+    def spare(self) -> Iterator[None]:
+        """While there is nothing to do; KeyboardInterrupt when there is."""
+        self._spare = True
+        try:
+            if not self.tasks.empty():
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self._spare = False
+
     def interrupt(self, number: int, frame: object) -> None:
-        """Stops the task, once, if it is one that is to be stopped."""
+        """Stops the task, once, if it is one that is to be stopped, or what is done while there is none."""
+        if self._spare:
+            self._spare = False
+            raise KeyboardInterrupt
         if 0 < self._now <= self._stopped:
             self._now = 0
             raise KeyboardInterrupt
@@ -184,6 +210,27 @@ def _warm() -> None:
     import longtake.engine
     import longtake.recipes.skies
     import longtake.video.writing  # noqa: F401
+
+
+def _measure(told: Line) -> None:
+    """Makes a short film while nobody wants one, so that plans tell time and memory before the first; once a machine."""
+    from longtake.brief import job_of
+    from longtake.cli.figures import gauged, name_of, read_figures
+
+    figures, job = Path(told["figures"]), job_of("a calm sea at dawn", told["options"])
+    name = name_of(job)
+    if name not in read_figures(figures) and name not in read_figures():
+        _note(job, gauged(job), figures)
+
+
+def _note(job: Job, gauge: Gauge, place: Path) -> None:
+    """Keeps what a film took; a film does not fail for want of it."""
+    from longtake.cli.figures import name_of, write_figure
+
+    figure = gauge.figure()
+    if figure is not None:
+        with contextlib.suppress(OSError):
+            write_figure(name_of(job), figure, place)
 
 
 def _known(error: BaseException) -> LongtakeError:

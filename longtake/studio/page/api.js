@@ -11,8 +11,8 @@ async function answer(response) {
   throw new Refused(response.status, message);
 }
 
-async function call(method, path, body, headers = {}) {
-  const options = { method, headers, cache: "no-store" };
+async function call(method, path, body, headers = {}, keepalive = false) {
+  const options = { method, headers, keepalive, cache: "no-store" };
   if (body instanceof Blob) { options.body = body; headers["content-type"] = "application/octet-stream"; }
   else if (typeof body === "string") { options.body = body; headers["content-type"] = "application/toml"; }
   else if (body !== undefined) { options.body = JSON.stringify(body); headers["content-type"] = "application/json"; }
@@ -24,6 +24,7 @@ const film = (id, rest = "") => `/v1/videos/${id}${rest}`;
 
 export const session = () => json("GET", "/v1/session");
 export const signIn = (token) => json("POST", "/v1/session", { token });
+export const signOut = () => call("DELETE", "/v1/session");
 export const films = async () => (await json("GET", "/v1/videos?limit=500")).data;
 export const create = (fields) => json("POST", "/v1/videos", fields);
 export const storyboardOf = (fields) => json("POST", "/v1/storyboards", fields);
@@ -39,6 +40,7 @@ export const pause = (id) => json("POST", film(id, "/pause"));
 export const cancel = (id) => json("POST", film(id, "/cancel"));
 export const plan = (id) => json("GET", film(id, "/plan"));
 export const frame = (id, number) => json("GET", film(id, `/frames/${number}`));
+export const scores = (id) => json("GET", film(id, "/scores"));
 export const media = async (id) => (await json("GET", film(id, "/media"))).data;
 export const upload = (id, name, blob) => json("PUT", film(id, `/media/${encodeURIComponent(name)}`), blob);
 export const mediaFile = async (id, name) => (await call("GET", film(id, `/media/${encodeURIComponent(name)}`))).blob();
@@ -51,14 +53,19 @@ export async function board(id) {
   return { board: await response.json(), tag: response.headers.get("etag") };
 }
 
-export async function save(id, storyboard, tag) {
+// last: the page is being left, and does not wait for the answer.
+export async function save(id, storyboard, tag, last = false) {
   const headers = tag ? { "if-match": tag } : {};
-  const response = await call("PUT", film(id, "/storyboard"), storyboard, headers);
+  const response = await call("PUT", film(id, "/storyboard"), storyboard, headers, last);
   return { board: await response.json(), tag: response.headers.get("etag") };
 }
 
 export async function toml(id) {
   return (await call("GET", film(id, "/storyboard"), undefined, { accept: "application/toml" })).text();
+}
+
+export async function archive(id) {
+  return (await call("GET", film(id, "/storyboard"), undefined, { accept: "application/zip" })).blob();
 }
 
 // Bytes of the film from `first` on: { bytes, grows }, or null while there are no more.

@@ -7,13 +7,19 @@ import { Player } from "./player.js";
 import { Timeline, middle } from "./timeline.js";
 import { PlanView } from "./plan.js";
 import { ScoresView } from "./scores.js";
+import { MeasuredView } from "./measured.js";
 import { showTakes } from "./takes.js";
-import { copied, isStoryboard, openFiles } from "./files.js";
+import { copied, saved as savedFile } from "./files.js";
+import { listenToKeys } from "./keys.js";
+import { askForFilms, signIn, takeFiles } from "./dialogs.js";
+import { showFilms, welcome } from "./list.js";
+import { forecast, standing } from "./words.js";
 import { openTab, showFilm, showFrame, showShot } from "./inspector.js";
 
 const player = new Player($("video"));
 const other = new Player($("video-other"));
-let session, films = [], video = null, board = null, tag = null, plan = null, close = null;
+let session, films = [], video = null, board = null, kept = null, tag = null, plan = null, close = null; // kept: what the server has of the board
+let hopes = 15; // plans asked for while nobody knows how long one takes
 let live = null; // what the events of the present run say: { began, decoded, ran, steps, settled }
 
 const timeline = new Timeline({
@@ -22,10 +28,13 @@ const timeline = new Timeline({
   stretch: (n, seconds) => edited(() => board.stretch(n, seconds)),
   seek,
   drop: pinFile,
+  repin,
+  say: (n, text) => edited(() => board.set(n, /^\d{1,15}$/.test(text) ? { seed: Number(text) } : { prompt: text })),
   remove: (n) => edited(() => { timeline.chosen = board.remove(n); }),
 });
 const steps = new PlanView(timeline, { pick: (step) => { seek(middle(step) / video.fps); explain(middle(step)); } });
 const scores = new ScoresView({ pick: (frame) => { seek(frame / video.fps); explain(frame); } });
+const measured = new MeasuredView({ pick: seek, tell });
 timeline.onDraw = () => { steps.soon(); placePlayhead(); };
 
 // --- films
@@ -34,30 +43,19 @@ async function begin() {
   try {
     session = await api.session();
     if (!session.user) return signIn();
+    $("sign-out").hidden = !session.token_needed;
+    $("sign-out").title = `You are ${session.user}`;
     $("new-model").replaceChildren(...session.models.map((name) => h("option", { value: name }, name)));
     await listFilms();
     const wanted = location.hash.slice(1);
     const first = films.find((film) => film.id === wanted) ?? films[0];
-    if (first) await open(first.id); else $("hint").textContent = "No film yet. Begin with “New film”, or open a storyboard.";
+    if (first) await open(first.id); else welcome();
   } catch (error) { tell(error); }
 }
 
 async function listFilms() {
   films = await api.films();
-  const rest = films.filter((film) => film.id !== video?.id && film.film);
-  const chosen = $("compare").value;
-  renewed($("film-list"), films.map((film) => h("li", {}, h("button", { type: "button", "data-id": film.id, "aria-current": film.id === video?.id ? "true" : null, onclick: () => open(film.id) },
-    h("b", {}, film.title || film.prompt || "Untitled"), h("small", {}, `${clock(Number(film.seconds))} · ${film.status === "in_progress" ? `${film.progress} %` : film.status.replace("_", " ")}`)))));
-  renewed($("compare"), [h("option", { value: "" }, "with nothing"), ...rest.map((film) => h("option", { value: film.id, selected: film.id === chosen }, film.title || film.prompt))]);
-}
-
-// Other children for an element, if they are others; who has the focus keeps it.
-function renewed(element, children) {
-  const fresh = children.map((child) => child.outerHTML).join("");
-  if (element.innerHTML === fresh) return;
-  const held = element.contains(document.activeElement) ? document.activeElement.dataset.id : null;
-  element.replaceChildren(...children);
-  if (held) element.querySelector(`[data-id="${held}"]`)?.focus({ preventScroll: true });
+  showFilms(films, video?.id, open);
 }
 
 // Films that wait or are made elsewhere on the list get on, whichever one is looked at.
@@ -67,11 +65,16 @@ const relist = later(() => listFilms().catch(tell), 300);
 let opened = 0; // films asked for: the last one is shown, whichever answers first
 async function open(id) {
   const mine = ++opened;
+  if (board) await saveNow(); // what was just written is that film's
+  if (mine !== opened) return;
   close?.();
   location.hash = id;
   plan = live = null;
+  $("compare").value = $("caption").textContent = "";
+  $("other").hidden = true;
+  other.load(null);
   timeline.chosen = 0;
-  timeline.forget();
+  timeline.forget(); // pictures of the one before
   try {
     const [film, saved] = await Promise.all([api.video(id), api.board(id)]);
     if (mine !== opened) return;
@@ -79,17 +82,17 @@ async function open(id) {
     take(saved);
     live = joined();
     timeline.show(board, video.fps);
+    placePlayhead(0); // not where the film before stood
     showAll();
     close = api.watch(id, film.events, (line) => id === video?.id && heard(line));
-    await Promise.all([replan(), player.load(id)]);
     relist();
+    await Promise.all([replan(), player.load(playable())]);
   } catch (error) { tell(error); }
 }
 
 function take(saved) {
-  const past = board?.past ?? [];
   board = new Board(saved.board);
-  board.past = past.length && video?.id === board.of ? past : [];
+  kept = board.data;
   tag = saved.tag;
 }
 
@@ -106,25 +109,35 @@ const refreshed = later(refresh, 250);
 function edited(work) {
   const count = board.past.length;
   work();
-  if (board.past.length === count && work !== undo) return;
+  if (board.past.length === count && work !== undo && work !== redoing) return;
   timeline.chosen = Math.min(timeline.chosen, board.shots.length - 1);
   timeline.show(board, video.fps);
+  steps.hover(null);
   showShotPanel();
-  $("undo").disabled = !board.past.length;
+  canUndo();
   say("Not saved yet");
   saved();
 }
 
-const undo = () => board.undo();
+const undo = () => board.undo(), redoing = () => board.redo();
+const canUndo = () => { $("undo").disabled = !board.past.length; $("again").disabled = !board.future.length; };
 const saved = later(saveNow, 400);
 
-async function saveNow() {
+// One after another: each names the state it replaces.
+let saving = Promise.resolve();
+function saveNow() { return (saving = saving.then(saveOnce)); }
+
+async function saveOnce() {
+  if (!video || !board) return true;
+  if (board.data === kept) { foretell(); return true; }
   const id = video.id, sent = board.data;
   try {
     const found = await api.save(id, sent, tag);
-    tag = found.tag;
     quietly();
-    if (id === video.id && sent === board.data) { video = await api.video(id); showState(); await replan(); }
+    if (id !== video?.id) return true;
+    tag = found.tag;
+    kept = sent;
+    if (sent === board.data) { video = await api.video(id); showState(); relist(); await replan(); }
     return true;
   } catch (error) {
     tell(error);
@@ -142,16 +155,20 @@ async function replan() {
     steps.show(plan);
     scores.show(plan);
     timeline.picturesOf(id, plan);
-    forecast();
+    foretell();
+    // a studio that has just been started is still measuring how fast it is
+    if (found.expected_seconds === null && found.to_run && hopes-- > 0) setTimeout(() => id === video?.id && replanned(), 4000);
   } catch (error) { tell(error); }
 }
 const replanned = later(replan, 200);
 
+function repin(n, kind, place, pin) { edited(() => board.edit((shots) => { shots[n][kind][place] = writePin(pin); })); }
+
 async function pinFile(n, file, at = 0) {
   try {
-    const name = plainName(file.name);
-    await api.upload(video.id, name, file);
-    edited(() => board.pin(n, kindOf(name), name, at));
+    const name = plainName(file.name), { id } = video;
+    await api.upload(id, name, file);
+    if (id === video.id) edited(() => board.pin(n, kindOf(name), name, at));
   } catch (error) { tell(error); }
 }
 
@@ -192,7 +209,7 @@ function heard(line) {
     if (line.frame < plan.frames) { timeline.picture(line.frame, api.pictureUrl(video.id, line.picture)); stripSoon(); hintPicture(line.picture); }
   } else if (["queued", "in_progress", "paused", "cancelled", "failed", "completed"].includes(kind)) {
     if (live && kind !== "in_progress") live = null;
-    standing(kind);
+    settled(kind);
   }
   progressSoon();
 }
@@ -201,12 +218,12 @@ function heard(line) {
 function mark(step, state) { if (live.steps === plan?.steps.length) steps.mark(step, state); }
 
 // Several may come at once; only the last of them counts.
-const standing = later(async (kind) => {
+const settled = later(async (kind) => {
   await refresh();
   steps.finished();
   if (live) live.began = began();
   if (kind === "in_progress") await replan(); else replanned();
-  if (["completed", "paused", "cancelled", "failed"].includes(kind)) player.load(video.id, true);
+  if (["completed", "paused", "cancelled", "failed"].includes(kind)) player.load(playable(), true);
 }, 80);
 const stripSoon = often(() => timeline.strip(), 120);
 const progressSoon = often(() => progress(), 60);
@@ -228,17 +245,16 @@ function showAll() {
   showState();
   showShotPanel();
   showFilmPanel();
+  canUndo();
   openTab("shot");
   for (const id of ["title", "save-toml", "export"]) $(id).hidden = false;
   $("title").value = video.title;
-  $("save-toml").href = "#";
 }
 
 function showState() {
   const status = video.status, making = status === "in_progress", waits = status === "queued";
   document.body.dataset.status = status;
-  const words = { draft: "Not made yet", queued: `Waiting${video.place_in_queue > 1 ? `, number ${video.place_in_queue}` : ""}`, in_progress: video.draft ? "The draft is being made" : "Being made", paused: "Paused", completed: video.edited ? "Made; changed since" : video.draft ? "A draft: the film keeps its keyframes" : "Finished", failed: `Failed: ${video.error?.message ?? ""}`, cancelled: "Cancelled" };
-  $("status").textContent = words[status];
+  $("status").textContent = standing(video);
   $("pause").hidden = !(making || waits);
   $("cancel").hidden = !(making || waits || status === "paused");
   const again = making && video.edited;
@@ -251,6 +267,7 @@ function showState() {
   const approved = new Set(video.approved);
   if (approved.size !== timeline.approved.size || video.approved.some((n) => !timeline.approved.has(n))) { timeline.approved = approved; timeline.draw(); }
   const finished = status === "completed" && !video.draft;
+  measured.show(finished && !video.edited ? video.id : null, video.completed_at);
   $("export").toggleAttribute("aria-disabled", !finished);
   if (finished) { $("export").href = api.contentUrl(video.id); $("export").download = `${video.title || "film"}.mp4`; } else $("export").removeAttribute("href");
   if (!video.film && !making) $("hint").textContent = "The film appears here as it is made.";
@@ -263,7 +280,8 @@ function progress() {
   const making = video?.status === "in_progress";
   $("progress").hidden = !making;
   $("forecast").setAttribute("aria-live", making ? "off" : "polite"); // figures that run are not read out
-  if (!making || !live) return forecast();
+  if (making && !live) { $("progress").removeAttribute("value"); say("Getting ready"); }
+  if (!making || !live) return foretell();
   $("progress").value = live.steps ? (100 * live.done) / live.steps : 0;
   const spent = (performance.now() - live.began) / 1000, left = live.steps - live.done;
   const rate = live.decoded / Math.max(spent, 0.1);
@@ -271,12 +289,8 @@ function progress() {
   $("forecast").textContent = `${live.done} of ${live.steps} steps, ${live.decoded} of ${live.frames} frames, ${rate.toFixed(1)} frames/s${rest}`;
 }
 
-function forecast() {
-  if (!plan || video?.status === "in_progress") return;
-  const cost = plan.expected_seconds === null ? "" : `, about ${length(plan.expected_seconds)}`;
-  const kept = plan.cached ? `, ${plan.cached} are finished` : "";
-  const held = plan.expected_memory === null ? "" : `, ${Math.round(plan.expected_memory / 2 ** 20)} MiB of memory`;
-  $("forecast").textContent = plan.to_run ? `${plan.to_run} of ${plan.steps.length} steps would run${kept}${cost}${held}` : `All ${plan.steps.length} steps are finished`;
+function foretell() {
+  if (plan && video?.status !== "in_progress") say(forecast(plan));
 }
 
 function showShotPanel() {
@@ -286,7 +300,7 @@ function showShotPanel() {
     stretch: (n, seconds) => edited(() => board.stretch(n, seconds)),
     pin: pinFile,
     unpin: (n, kind, place) => edited(() => board.unpin(n, kind, place)),
-    replace: (n, kind, place, pin) => edited(() => board.edit((shots) => { shots[n][kind][place] = writePin(pin); })),
+    replace: repin,
     remove: (n) => edited(() => { timeline.chosen = board.remove(n); }),
   });
 }
@@ -361,6 +375,7 @@ function showExplained(frame, told) {
   const finished = video.status === "completed" && !video.edited && !video.draft;
   const on = { go: (number) => { seek(number / video.fps); explain(number); }, pinFrame: () => pinFrame(frame), replace: (file) => replaceFrame(frame, file), redo: finished && !told.given ? redo : null, takes: finished && video.takes ? compareTakes : null };
   showFrame({ ...told, film: video.frames / video.fps }, on, shownFrame() === frame ? $("video") : null);
+  if (matchMedia("(max-width: 980px)").matches) $("inspector").scrollIntoView({ block: "start" });
 }
 
 // The picture that is seen, pinned where it is seen: what is around it is made to fit.
@@ -382,12 +397,15 @@ async function replaceFrame(frame, file) {
 
 // --- playing
 
+// The film to show, if there is any of it.
+const playable = () => (video.film ? video.id : null);
+
 const shownFrame = () => Math.min(Math.floor($("video").currentTime * video.fps + 1e-3), video.frames - 1);
 
 function seek(seconds) {
   const shown = $("video");
   const end = shown.seekable.length ? shown.seekable.end(0) : player.grows ? 0 : Infinity; // one that is being loaded will begin there
-  timeline.wanted = seconds;
+  player.wish = other.wish = null;
   // the middle of a frame, for its border belongs to neither
   const at = (Math.floor(seconds * video.fps + 1e-3) + 0.5) / video.fps;
   for (const each of [shown, $("video-other")]) if (!each.hidden) each.currentTime = Math.min(at, Math.max(end, 0));
@@ -410,7 +428,7 @@ function toggle() {
 const ticking = () => { placePlayhead(); if (!$("video").paused) requestAnimationFrame(ticking); };
 $("video").addEventListener("play", () => { $("play").textContent = "Pause film"; requestAnimationFrame(ticking); });
 $("video").addEventListener("pause", () => { $("play").textContent = "Play"; });
-$("video").addEventListener("loadeddata", () => { $("hint").replaceChildren(); $("video").hidden = false; });
+$("video").addEventListener("loadeddata", () => { $("hint").replaceChildren(); $("video").hidden = false; placePlayhead(); });
 $("video").addEventListener("seeked", () => placePlayhead());
 $("video").addEventListener("click", () => video && explain(shownFrame()));
 
@@ -426,55 +444,11 @@ function tell(error) {
   if (error.status === 401) signIn();
   return null;
 }
-function quietly() { $("error").hidden = true; }
-function say(text) { $("forecast").textContent = text; }
+const quietly = () => { $("error").hidden = true; }, say = (text) => { $("forecast").textContent = text; };
 
-function signIn() {
-  const dialog = $("sign-in");
-  if (dialog.open) return;
-  dialog.showModal();
-  dialog.onclose = async () => {
-    try { await api.signIn($("token").value); location.reload(); } catch (error) { $("sign-error").textContent = error.message; dialog.showModal(); }
-  };
-}
-
-$("new-film").onclick = () => $("new-dialog").showModal();
-$("new-dialog").onclose = async () => {
-  if ($("new-dialog").returnValue !== "ok") return;
-  $("new-dialog").returnValue = "";
-  try {
-    const asked = { prompt: $("new-prompt").value, seconds: Number($("new-seconds").value), model: $("new-model").value };
-    const found = await api.storyboardOf(asked);
-    const made = await api.create({ storyboard: found, model: asked.model, start: false });
-    await open(made.id);
-    $("prompt").focus();
-  } catch (error) { tell(error); }
-};
-
-$("open-toml").onclick = () => $("toml-file").click();
-$("toml-file").onchange = (event) => {
-  const files = [...event.target.files];
-  event.target.value = "";
-  if (files.length) openStoryboard(files);
-};
-async function openStoryboard(files) {
-  try {
-    const { id, missing } = await openFiles(files);
-    await open(id);
-    if (missing.length) tell(new Error(`Opened without ${missing.join(", ")}: to keep what a storyboard pins, choose or drop those files together with it.`));
-  } catch (error) { tell(error); }
-}
-$("save-toml").onclick = async (event) => {
-  event.preventDefault();
-  try {
-    const address = URL.createObjectURL(new Blob([await api.toml(video.id)], { type: "application/toml" }));
-    h("a", { href: address, download: `${(video.title || "film").replace(/[^\w -]/g, "")}.toml` }).click();
-    setTimeout(() => URL.revokeObjectURL(address), 1000);
-  } catch (error) { tell(error); }
-};
+$("save-toml").onclick = async () => { try { if (await saveNow()) await savedFile(video, board.data); } catch (error) { tell(error); } };
 $("title").onchange = async (event) => { try { video = await api.change(video.id, { title: event.target.value }); relist(); } catch (error) { tell(error); } };
-$("make").onclick = () => make();
-$("draft").onclick = () => make(true);
+$("make").onclick = () => make(), $("draft").onclick = () => make(true);
 $("takes-close").onclick = () => $("takes-dialog").close();
 $("pause").onclick = async () => { try { video = await api.pause(video.id); showState(); } catch (error) { tell(error); } };
 $("cancel").onclick = async () => { try { video = await api.cancel(video.id); showState(); } catch (error) { tell(error); } };
@@ -485,6 +459,8 @@ $("explain").onclick = () => video && explain(shownFrame());
 $("add-shot").onclick = () => board && edited(() => { timeline.chosen = board.add(timeline.chosen); });
 $("split-shot").onclick = split;
 $("undo").onclick = () => board?.past.length && edited(undo);
+$("again").onclick = () => board?.future.length && edited(redoing);
+$("full").onclick = () => (document.fullscreenElement ? document.exitFullscreen() : $("stage").requestFullscreen()).catch(tell);
 const redrawn = often(() => timeline.draw(), 30);
 $("zoom").oninput = (event) => { timeline.zoom = 2 ** Number(event.target.value); redrawn(); };
 $("compare").onchange = async (event) => {
@@ -501,27 +477,14 @@ function split() {
   edited(() => { timeline.chosen = board.split(n, now - board.starts[n]); });
 }
 
-addEventListener("keydown", (event) => {
-  if (!board || document.querySelector("dialog[open]") || event.target.closest("input, textarea, select")) return;
-  const undoing = (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z";
-  if (undoing) $("undo").click();
-  else if (event.ctrlKey || event.metaKey || event.altKey) return;
-  else if (event.key === " " && !event.target.closest("button, a, summary")) toggle();
-  else if (event.key === "ArrowLeft" && !event.target.closest("#shots")) $("back").click();
-  else if (event.key === "ArrowRight" && !event.target.closest("#shots")) $("forth").click();
-  else if (event.key === "s") split();
-  else if (event.key === "n") $("add-shot").click();
-  else if (event.key === "i") $("explain").click();
-  else return;
-  event.preventDefault();
-});
-addEventListener("dragover", (event) => event.preventDefault());
-addEventListener("drop", (event) => {
-  event.preventDefault();
-  const files = [...(event.dataTransfer?.files ?? [])];
-  if (files.some(isStoryboard)) openStoryboard(files);
-  else if (files.length && !event.target.closest("#shots li")) tell(new Error("Pictures and videos are pinned where they fall on a shot: drop them on one of its blocks."));
+listenToKeys(() => board && !document.querySelector("dialog[open]"), { toggle, split });
+// What was written last goes along when the page is left.
+addEventListener("pagehide", () => {
+  document.activeElement?.blur();
+  if (board && board.data !== kept) api.save(video.id, board.data, tag, true).catch(() => {});
 });
 addEventListener("hashchange", () => { const id = location.hash.slice(1); if (id && id !== video?.id) open(id); });
 
+askForFilms(async (id) => { await open(id); $("prompt").focus(); });
+takeFiles(open, tell);
 begin();

@@ -3,7 +3,7 @@
 const round = (seconds) => Math.max(0.1, Math.round(seconds * 1000) / 1000);
 
 export class Board {
-  constructor(data) { this.data = data; this.past = []; }
+  constructor(data) { this.data = data; this.past = []; this.future = []; }
 
   get shots() { return this.data.shot; }
   get seconds() { return this.shots.reduce((sum, shot) => sum + shot.seconds, 0); }
@@ -24,11 +24,13 @@ export class Board {
   edit(work) {
     this.past.push(this.data);
     if (this.past.length > 100) this.past.shift();
+    this.future = [];
     this.data = structuredClone(this.data);
     return work(this.data.shot, this.data);
   }
 
-  undo() { if (this.past.length) this.data = this.past.pop(); }
+  undo() { if (this.past.length) { this.future.push(this.data); this.data = this.past.pop(); } }
+  redo() { if (this.future.length) { this.past.push(this.data); this.data = this.future.pop(); } }
 
   add(after) {
     return this.edit((shots) => {

@@ -6,6 +6,7 @@ import { readPin } from "./board.js";
 const TABS = ["shot", "frame", "film"];
 
 export function openTab(name, focus = false) {
+  if ($(`panel-${name}`).hidden) $("inspector").scrollTop = 0;
   for (const tab of TABS) {
     const on = tab === name;
     $(`tab-${tab}`).setAttribute("aria-selected", on);
@@ -34,14 +35,14 @@ export function showShot(board, n, video, on) {
   const seed = h("input", { type: "number", min: "0", step: "1", placeholder: "the film's", value: shot.seed ?? "", onchange: (event) => on.set(n, { seed: event.target.value === "" ? undefined : Math.abs(Math.round(Number(event.target.value))) }) });
   const roll = h("button", { type: "button", title: "Another seed for this shot: it is made again, the others stay", onclick: () => on.set(n, { seed: Math.floor(Math.random() * 1e9) }) }, "Roll again");
   const cut = h("select", { disabled: n === 0, onchange: (event) => on.set(n, { cut: event.target.value === "cut" }) },
-    h("option", { value: "flow", selected: !shot.cut }, "flows on from the shot before"),
-    h("option", { value: "cut", selected: shot.cut }, "begins with a cut"));
+    h("option", { value: "flow", selected: n && !shot.cut }, "flows on"),
+    h("option", { value: "cut", selected: !n || shot.cut }, n ? "a cut" : "opens the film"));
   const pins = ["images", "videos"].flatMap((kind) => (shot[kind] ?? []).map((text, place) => pinRow(n, kind, place, readPin(text), shot, on)));
-  const file = h("input", { type: "file", accept: "image/*,video/*", multiple: "", onchange: (event) => { for (const one of event.target.files) on.pin(n, one); } });
+  const file = h("input", { type: "file", accept: "image/*,video/*", multiple: "", "aria-label": "Pictures and videos to pin", onchange: (event) => { for (const one of event.target.files) on.pin(n, one); } });
   $("panel-shot").replaceChildren(
     h("h2", {}, `Shot ${n + 1} `, h("small", {}, `${clock(start)} to ${clock(start + shot.seconds)}`)),
     h("label", {}, "Prompt ", prompt),
-    h("div", { class: "row" }, h("label", {}, "Seconds ", seconds), h("label", { class: "wide" }, "Joins ", cut)),
+    h("div", { class: "row" }, h("label", {}, "Seconds ", seconds), h("label", {}, "Begins ", cut)),
     h("div", { class: "row" }, h("label", {}, "Seed ", seed), roll),
     h("fieldset", {}, h("legend", {}, "Pinned pictures and videos"),
       pins.length ? h("ul", { class: "pins" }, ...pins) : h("p", { class: "quiet" }, "None. Drop a file on the shot, or choose one:"), file),

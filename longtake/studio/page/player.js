@@ -8,6 +8,7 @@ export class Player {
     this.id = null;
     this.run = 0; // whatever belongs to an earlier film or run finds another number here
     this.wanted = false;
+    this.wish = null; // where the viewer stood in a film that has not grown so far again
   }
 
   // Shows a film from its beginning, or from where the viewer stands.
@@ -17,24 +18,27 @@ export class Player {
     this.grows = false;
     const state = id ? await api.state(id).catch(() => "") : "";
     if (run !== this.run) return;
-    const time = keep ? this.video.currentTime : 0; // the viewer may have moved while we asked
+    if (!keep) this.wish = null;
+    const time = keep ? this.wish ?? this.video.currentTime : 0; // the viewer may have moved while we asked
     const playing = keep && !this.video.paused;
     this.video.hidden = !state;
     if (!state) { this.video.removeAttribute("src"); this.video.load(); return; }
     if (state === "whole") {
       this.video.src = api.contentUrl(id, `shown=${Date.now()}`);
       this.video.currentTime = time;
+      this.wish = null;
       if (playing) this.video.play().catch(() => {});
     } else {
       this.grows = true;
-      await this.follow(run, time, playing);
+      this.wish = time || null;
+      await this.follow(run, playing);
     }
   }
 
   // More of the film may be there.
   more() { this.wanted = true; this.wake?.(); }
 
-  async follow(run, time, playing) {
+  async follow(run, playing) {
     const first = await api.piece(this.id, 0);
     if (!first || run !== this.run) return;
     const codec = codecOf(new Uint8Array(first.bytes));
@@ -50,7 +54,9 @@ export class Player {
       if (piece) {
         if (!(await this.append(buffer, piece.bytes))) return;
         place += piece.bytes.byteLength;
-        if (playing || time) { this.video.currentTime = time; if (playing) this.video.play().catch(() => {}); playing = false; time = 0; }
+        const { buffered } = this.video;
+        if (this.wish !== null && buffered.length && buffered.end(buffered.length - 1) > this.wish) { this.video.currentTime = this.wish; this.wish = null; }
+        if (playing && this.wish === null) { this.video.play().catch(() => {}); playing = false; }
       } else if (!this.wanted) {
         await new Promise((wake) => { this.wake = wake; setTimeout(wake, 3000); });
       }

@@ -7,7 +7,7 @@ import * as api from "./api.js";
 export function showTakes(id, told, fps, use) {
   const dialog = $("takes-dialog");
   const films = Array.from({ length: told.takes + 1 }, (_, take) => h("video", { src: api.takeUrl(id, take), muted: "", playsinline: "", loop: "", "aria-label": take ? `Take ${take}` : "As it was before" }));
-  const item = (video, take) => h("li", { class: take === told.take ? "chosen" : "" }, video, h("span", {}, take ? `Take ${take}` : "As it was"),
+  const item = (video, take) => h("li", { class: take === told.take ? "chosen" : "" }, video, h("span", {}, take ? `Take ${take}` : "As it was", ...(told.scores?.[take] === undefined ? [] : [h("small", {}, ` worst score ${told.scores[take].toFixed(2)} of its limit`)])),
     take === told.take ? h("b", {}, "in the film") : h("button", { type: "button", onclick: async (event) => { event.target.disabled = true; await use(take); dialog.close(); } }, "Use this one"));
   $("takes").replaceChildren(...films.map(item));
   $("takes-title").textContent = `Takes of ${clock(told.frames[0] / fps)} to ${clock(told.frames[1] / fps)}`;

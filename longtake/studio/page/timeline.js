@@ -9,7 +9,7 @@ const EDGE = 10; // pixels at a block's end that stretch it
 const CELL = 72; // pixels of a picture on the strip
 
 export class Timeline {
-  // on: { choose(n), move(from, to), stretch(n, seconds, last), seek(seconds), drop(n, file, at), split(), add(), remove(n) }
+  // on: { choose(n), move(from, to), stretch(n, seconds, last), seek(seconds), drop(n, file, at), say(n, text), repin(n, kind, place, pin), split(), add(), remove(n) }
   constructor(on) {
     this.on = on;
     this.zoom = 1;
@@ -81,14 +81,14 @@ export class Timeline {
   }
 
   block(shot, n, start) {
-    const pins = [...(shot.images ?? []), ...(shot.videos ?? [])].map(readPin);
+    const pins = ["images", "videos"].flatMap((kind) => (shot[kind] ?? []).map((text, place) => ({ kind, place, ...readPin(text) })));
     const words = `Shot ${n + 1}, ${shot.cut && n ? "a cut" : n ? "flows on" : "opens the film"}, ${clock(shot.seconds)}${this.approved.has(n + 1) ? ", approved" : ""}: ${shot.prompt || "no prompt yet"}`;
     const button = h("button", { type: "button", "aria-label": words, "aria-current": n === this.chosen ? "true" : null,
       tabindex: n === this.chosen ? 0 : -1, title: shot.prompt, onclick: () => this.on.choose(n),
       onpointerdown: (event) => this.grab(event, n) },
       h("b", {}, `${n + 1}${this.approved.has(n + 1) ? " ✓" : ""}`), h("span", {}, shot.prompt || "no prompt yet"), h("i", {}, clock(shot.seconds)));
     for (const pin of pins) {
-      const mark = h("em", { title: pin.name });
+      const mark = h("em", { title: `${pin.name}: drag it to another time`, onpointerdown: (event) => this.carry(event, n, pin, mark) });
       mark.style.left = `${pin.at === "end" ? 100 : Math.min(100, (100 * pin.at) / shot.seconds)}%`;
       button.append(mark);
     }
@@ -109,6 +109,24 @@ export class Timeline {
     const place = share < 0.15 ? 0 : share > 0.85 ? "end" : Math.round(at * 10) / 10;
     const files = [...event.dataTransfer.files];
     if (!files.some(isStoryboard)) for (const file of files) this.on.drop(n, file, place);
+    const text = files.length ? "" : event.dataTransfer.getData("text/plain").trim();
+    if (text) this.on.say(n, text); // words are its prompt, a whole number its seed
+  }
+
+  // Drags a pin along its shot, as far as its last frame.
+  carry(event, n, pin, mark) {
+    if (event.button) return;
+    event.stopPropagation();
+    const box = mark.parentElement.getBoundingClientRect(), { seconds } = this.board.shots[n];
+    let at = pin.at, moved = false;
+    const move = (step) => {
+      if (!moved && Math.abs(step.clientX - event.clientX) < 3) return;
+      moved = true;
+      const share = Math.min(Math.max((step.clientX - box.left) / box.width, 0), 1);
+      at = share > 0.98 ? "end" : Math.round(share * seconds * 10) / 10;
+      mark.style.left = `${100 * share}%`;
+    };
+    listen(move, () => { if (moved) this.on.repin(n, pin.kind, pin.place, { at, name: pin.name }); });
   }
 
   // Drags a block to another place, or its end to another length.
@@ -131,17 +149,11 @@ export class Timeline {
         to = this.board.shotAt(middle);
       }
     };
-    const drop = () => {
-      removeEventListener("pointermove", move);
-      removeEventListener("pointerup", drop);
-      removeEventListener("pointercancel", drop);
+    listen(move, () => {
       if (!moved) return;
       addEventListener("click", (click) => click.stopPropagation(), { capture: true, once: true });
       setTimeout(() => (stretching ? this.on.stretch(n, length) : this.on.move(n, to)));
-    };
-    addEventListener("pointermove", move);
-    addEventListener("pointerup", drop);
-    addEventListener("pointercancel", drop);
+    });
   }
 
   shotKey(event) {
@@ -168,9 +180,7 @@ export class Timeline {
 
   scrub(event) {
     const move = (step) => this.on.seek(this.time(step.clientX));
-    const drop = () => { removeEventListener("pointermove", move); removeEventListener("pointerup", drop); };
-    addEventListener("pointermove", move);
-    addEventListener("pointerup", drop);
+    listen(move, () => {});
     move(event);
   }
 
@@ -211,6 +221,16 @@ export class Timeline {
     for (const step of plan.steps) if (step.picture) this.picture(middle(step), api.pictureUrl(id, step.picture));
     this.strip();
   }
+}
+
+// Hears of a pointer until it is let go.
+function listen(move, done) {
+  const drop = () => {
+    for (const [name, heard] of heardOf) removeEventListener(name, heard);
+    done();
+  };
+  const heardOf = [["pointermove", move], ["pointerup", drop], ["pointercancel", drop]];
+  for (const [name, heard] of heardOf) addEventListener(name, heard);
 }
 
 // The film frame of a step's picture: the middle of what it writes.
