@@ -78,7 +78,7 @@ def test_a_page_needs_nothing_else(films: Path) -> None:
     page = films / "two.html"
     videos = (films / "plain.mp4", films / "planted.mp4")
     done = run("score", *videos, "--metrics", WANTED, "--report", page)
-    assert done.exit_code == 0 and "drift-v2" in done.output
+    assert done.exit_code == 0 and "drift-v3" in done.output
     text = page.read_text(encoding="utf-8")
     assert not re.search(r"<script|<link|@import|https?://|src=\"(?!data:)", text)
     assert text.count("<svg") == 6 and text.count("data:image/png;base64,") > 16

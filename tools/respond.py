@@ -1,7 +1,7 @@
 """What each metric answers to: films harmed at rising strengths, and the rank correlation of its value with that.
 
     python tools/respond.py --out work/respond.json                  # films of worlds, seeds no weights have seen
-    python tools/respond.py --film real.mp4 --begin 60 --out work/real.json
+    python tools/respond.py --film real.mp4 --begin 23.2 --begin 127 --out work/real.json   # unbroken takes
     python tools/respond.py --page work/respond.json work/real.json  # docs/metrics.md
 
 Which harm a metric should see (SEES) was written down before it was run. A cell is Spearman's correlation
@@ -30,7 +30,8 @@ from longtake.metrics.overlength import Drift, Flicker, Frozen, Joins, Seams
 from longtake.metrics.repeating import Repetition
 
 ROOT = Path(__file__).parent.parent
-FPS, FRAMES = 10, 240
+FPS, FRAMES = 10, 220
+RATE = 24  # of a real film: unbroken takes are short
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
 WORLDS = ("sky", "walker", "push", "digits")
 SEED = 9001  # of the first film; no weights have seen it
@@ -53,11 +54,11 @@ def noise(film: Tensor, strength: float, dice: torch.Generator) -> Tensor:
 
 
 def shuffle(film: Tensor, strength: float, dice: torch.Generator) -> Tensor:
-    """A share of the frames of every second, in another order."""
+    """The frames of a share of all seconds, in another order."""
     order = torch.arange(FRAMES)
-    for begin in range(0, FRAMES, FPS):
-        some = torch.randperm(FPS, generator=dice)[: round(strength * FPS)] + begin
-        order[some] = some.roll(1)
+    for second in torch.randperm(FRAMES // FPS, generator=dice)[: round(strength * FRAMES / FPS)]:
+        frames = torch.arange(FPS) + int(second) * FPS
+        order[frames] = frames[torch.randperm(FPS, generator=dice)]
     return film[order]
 
 
@@ -92,9 +93,12 @@ def loop(film: Tensor, strength: float, dice: torch.Generator) -> Tensor:
 
 
 def seam(film: Tensor, strength: float, dice: torch.Generator) -> Tensor:
-    """Half-way the picture becomes its mirror image, all at once, as far as that covers it."""
-    found = film[:FRAMES].clone()
-    found[FRAMES // 2 :] = found[FRAMES // 2 :].lerp(found[FRAMES // 2 :].flip(-1), strength)
+    """Half-way all there is leaps aside by a quarter of the width, as far as that covers what was there.
+
+    A mirror image would be no harm to a figure that stands in the middle.
+    """
+    found, half = film[:FRAMES].clone(), FRAMES // 2
+    found[half:] = found[half:].lerp(found[half:].roll(film.shape[-1] // 4, -1), strength)
     return found
 
 
@@ -158,13 +162,13 @@ def of_worlds() -> tuple[list[Tensor], list[Tensor]]:
     return films[: len(WORLDS)], films[len(WORLDS) :]
 
 
-def of_film(path: Path, begin: float, count: int) -> tuple[list[Tensor], list[Tensor]]:
-    """Stretches of a film, a minute apart, and those that follow them."""
+def of_film(path: Path, begins: Sequence[float]) -> tuple[list[Tensor], list[Tensor]]:
+    """Stretches of a film from these seconds on, every frame of RATE a second, and those that follow them."""
     from longtake.video import read_video
 
     read = [
-        read_video(path, fps=FPS, size=(64, 64), start=begin + 60 * n, seconds=2 * FRAMES / FPS)
-        for n in range(count)
+        read_video(path, fps=RATE, size=(64, 64), start=begin, seconds=2 * FRAMES / RATE)
+        for begin in begins
     ]
     halves = [film.float().split(FRAMES) for film in read]
     return [first for first, _ in halves], [last for _, last in halves]
@@ -293,13 +297,11 @@ about 0, except `tfvd` of loop and seam, of which nothing was foretold."""
 
 NOTES = """
 - **A rank says which way, not how far**: past that tenth a small answer counts as much as a large one.
-- **`seams` and `joins` are for unbroken takes.** The real film has cuts; the largest jump is one of them whatever is planted. In a picture
-  that is mostly empty a seam changes few pixels, and the two levels that keep an encoder's keyframes out hide it. Noise, dropped frames
-  and blur change the jumps around a seam and so its ratio.
+- **`seams` and `joins` are for unbroken takes**, as here: where there are cuts, the largest jump is one of them whatever is planted. Noise,
+  dropped frames and blur change the jumps around a seam and so its ratio.
 - **`flicker` also answers to motion**: less of it under blur and in a freeze, more where frames are lost or out of order. `still-flicker`
   answers less to it; under strong noise it finds nothing that stands still and says so.
 - **`dynamic` takes noise for motion**, and blur for more of it in real pictures. Compare films of like grain alone.
-- **Shuffling all of a second** is hardly more than shuffling three quarters of it: values level off there.
 - **`colours`** of a film with cuts answers to whatever changes its histograms.
 - **`tfvd`** hardly sees one frame in eight dropped in films of even motion, and takes all frames shuffled for less than most of
   them in the real film. It sees 16 frames, so that a loop of two seconds shows by its joins alone.
@@ -317,15 +319,13 @@ def marked(value: float, wanted: int) -> str:
 @click.command()
 @click.argument("results", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--film", type=click.Path(path_type=Path), help="Stretches of it, not of worlds.")
-@click.option("--begin", default=0.0, help="Second of the film from which on it is used.")
-@click.option("--count", default=4, help="Stretches of the film.")
+@click.option("--begin", "begins", multiple=True, type=float, help="Second at which a take begins.")
 @click.option("--out", type=click.Path(path_type=Path), help="Where figures go.")
 @click.option("--page", "paged", is_flag=True, help="Make docs/metrics.md of RESULTS.")
 def main(
     results: tuple[Path, ...],
     film: Path | None,
-    begin: float,
-    count: int,
+    begins: tuple[float, ...],
     out: Path | None,
     paged: bool,
 ) -> None:
@@ -336,7 +336,7 @@ def main(
         (ROOT / "docs" / "metrics.md").write_text(page(found), encoding="utf-8")
         return
     torch.set_num_threads(1)
-    line = answered(*(of_worlds() if film is None else of_film(film, begin, count)))
+    line = answered(*(of_worlds() if film is None else of_film(film, begins)))
     if out is not None:
         out.write_text(json.dumps(line))
 

@@ -174,10 +174,11 @@ class Curve:
 def early_and_late(curve: Curve, fps: float) -> tuple[Tensor, Tensor, float]:
     """A curve's means over the second and the last minute, and the seconds from one to the other.
 
-    A film under three minutes is cut in thirds instead. The first minute is left out: there a
-    model may still be finding its way.
+    The first minute is left out: there a model may still be finding its way. A film under three minutes is
+    cut in thirds instead, of which the first and the last count.
     """
     window = min(MINUTE * fps, curve.frames / 3)
-    apart = (curve.frames - 2 * window) / fps
-    early = curve.mean(window, 2 * window)
+    first = window if window == MINUTE * fps else 0.0
+    early = curve.mean(first, first + window)
+    apart = (curve.frames - window - first) / fps
     return early, curve.mean(curve.frames - window, curve.frames), apart

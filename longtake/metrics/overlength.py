@@ -147,7 +147,7 @@ def jumps_against_neighbours() -> _Local:
 
 
 class Motion:
-    """Mean frame difference of the last minute over that of the second; below 1 a film slows down."""
+    """Mean frame difference late in a film over that early on (`early_and_late`); below 1 it slows down."""
 
     def __init__(self) -> None:
         self._curve, self._fps = Curve(1), 1.0
@@ -162,7 +162,7 @@ class Motion:
         early, late, _ = early_and_late(self._curve, self._fps)
         before, after = float(early), float(late)
         value = after / before if before else (1.0 if not after else math.inf)
-        return Score(value, "motion-ratio-v1", detail={"second": before, "last": after})
+        return Score(value, "motion-ratio-v2", detail={"second": before, "last": after})
 
 
 class Frozen:
@@ -236,7 +236,7 @@ class Flicker:
 
 
 class Drift:
-    """How far brightness, colour, contrast and sharpness have gone from the second to the last minute.
+    """How far brightness, colour, contrast and sharpness have gone from early to late (`early_and_late`).
 
     The root of the sum of their squared relative changes, so that each counts beside a larger one.
     `ramps` in the detail lists (begin, end, what, by how much) wherever they are. A film whose script
@@ -265,7 +265,7 @@ class Drift:
         ]
         detail = {**gone, "brightness_per_minute": brightness, "seconds": apart, "at": at}
         value = math.sqrt(sum(change**2 for change in gone.values()))
-        return Score(value, "drift-v2", "low", f"mostly {name}", {**detail, "ramps": listed})
+        return Score(value, "drift-v3", "low", f"mostly {name}", {**detail, "ramps": listed})
 
 
 def _steepest(middles: Tensor, means: Tensor, name: str) -> Tensor:
