@@ -335,7 +335,7 @@ def _system(
         return ChunkCodec(made, chunk, codec) if chunked else made
 
     net = what.configs.get(family.net) or what.configs.get("transformer_2") or {}
-    patch = 2 ** (len(net[family.halves]) - 1) if family.halves else _patch(net)
+    patch = _halved(net, family.halves) if family.halves else _patch(net)
     stage = Stage(
         _scheme(knobs.scheme, spec, family, context),
         {"clip": Part(spec, make_model)},
@@ -406,6 +406,15 @@ def _patch(config: Mapping[str, Any]) -> int:
     if not isinstance(size, int) or size < 1:
         raise InputError(f"a patch size of {size}", "the network's configuration", "1 or more")
     return size
+
+
+def _halved(config: Mapping[str, Any], halves: str) -> int:
+    """Latent pixels beside one another in one of the network's coarsest level."""
+    levels = config.get(halves)
+    if not isinstance(levels, (list, tuple)) or not 1 <= len(levels) <= 16:
+        what = f"{halves} does not say how many levels the network has"
+        raise InputError(what, "the network's configuration", "a folder as published")
+    return 2 ** int(len(levels) - 1)
 
 
 def _canvas(multiple: int, size: tuple[int, int]) -> tuple[int, int]:
