@@ -19,7 +19,7 @@ from typing import Any
 # as malloc.h numbers them: bytes from which a buffer has pages of its own, the most that glibc takes, and
 # free bytes at the end of the heap from which they go back
 _MMAP_THRESHOLD, _LARGE = -3, 32 << 20
-_TRIM_THRESHOLD, _FREE = -1, 64 << 20
+_TRIM_THRESHOLD, _FREE = -1, 24 << 20
 
 
 def steady() -> None:
