@@ -270,11 +270,13 @@ def page(lines: Sequence[Line]) -> str:
                 f"| {ratio(lines, name, asked, 'processor')} | {ratio(lines, name, asked, 'seconds')} "
                 f"| {pair('first')} s | {pair('megabytes', '.0f')} MB |"
             )
-    text += ["", "| pipeline | memory a frame, theirs | ours |", "|---|---|---|"]
+    rows = []
     for name, peer in PEERS.items():
         slopes = [slope(lines, name, side) for side in SIDES]
         if all(value == value for value in slopes):
-            text.append(f"| {peer.pipeline} | {slopes[0]:.3f} MB | {slopes[1]:.4f} MB |")
+            rows.append(f"| {peer.pipeline} | {slopes[0]:.3f} MB | {slopes[1]:.4f} MB |")
+    if rows:
+        text += ["", "| pipeline | memory a frame, theirs | ours |", "|---|---|---|", *rows]
     return "\n".join(text)
 
 

@@ -202,14 +202,14 @@ def test_latents_of_a_longer_film_begin_as_those_of_a_shorter(name: str, tmp_pat
 
 
 def latents(
-    name: str, frames: int, images: tuple[str, ...], scheme: str = ""
+    name: str, frames: int, images: tuple[str, ...], scheme: str = "", sink: str = "off"
 ) -> Mapping[int, Tensor]:
     """Every latent frame that the model wrote, by its index."""
     from longtake.engine import Serial, render
     from longtake.engine.store import Memory
 
     _, clip, size = parts.PIPELINES[name]
-    knobs = Knobs(scheme, clip=clip, steps=2)
+    knobs = Knobs(scheme, clip=clip, steps=2, sink=sink)
     system = wrapped(pipeline(name), knobs, mark=name, extra=parts.said(name))
     take = longtake.generate(PROMPT, model=system, frames=frames, size=size, images=images, seed=3)
     store = Memory()
@@ -221,6 +221,29 @@ def latents(
         assert found is not None
         written |= {index: found.pick([index]).frames for index in found.at}
     return written
+
+
+def test_a_sink_shows_every_call_what_the_take_began_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    from longtake.models.pretrained.pipeline import PipelineModel
+
+    asked, sample = list[ClipRequest](), PipelineModel.sample
+
+    def noted(model: PipelineModel, request: ClipRequest) -> Clip:
+        asked.append(request)
+        return sample(model, request)
+
+    monkeypatch.setattr(PipelineModel, "sample", noted)
+    short = latents("wan-vace", 26, (), sink="on")
+    asked.clear()
+    long = latents("wan-vace", 41, (), sink="on")
+    window = (parts.PIPELINES["wan-vace"][1] - 1) // 4 + 1
+    assert len(asked) > 2 and asked[0].observed is None
+    for request in asked[1:]:
+        assert request.observed is not None and len(request.at) <= window
+        assert torch.equal(request.observed.pick([0]).frames, long[0])
+    assert all(torch.equal(short[index], long[index]) for index in short)
+    with pytest.raises(InputError, match="cannot be shown a take's first frame"):
+        wrapped(pipeline("wan-image"), Knobs(sink="on"))
 
 
 CARRYING = (

@@ -135,6 +135,13 @@ def _shard(folder: Path) -> None:
     place.write_text(json.dumps(index))
 
 
+def _elsewhere(folder: Path) -> None:
+    """A shard in another folder than the component's: there, and not to be read."""
+    shutil.copy(folder / WEIGHTS, folder / "other.safetensors")
+    index = {"metadata": {}, "weight_map": {"a": "../other.safetensors"}}
+    (folder / f"{WEIGHTS}.index.json").write_text(json.dumps(index))
+
+
 def _headless(folder: Path) -> None:
     (folder / WEIGHTS).write_bytes((60000).to_bytes(8, "little") + b"[" * 60000)
 
@@ -192,12 +199,13 @@ def _outside(folder: Path) -> None:
         (_weightless, "no weights for the component 'transformer'"),
         (_cut, "weights are cut"),
         (_garbled, "weights cannot be read"),
-        (_shape, "shape"),
+        (_shape, r"but got torch.Size\(\[3, 3\]\) \("),
         (_lacking, "lack 'proj_out.weight'"),
         (_unknown, "class StableDiffusionPipeline"),
         (_own_code, "would run code"),
         (_nonsense, "cannot read it"),
         (_shard, "shard"),
+        (_elsewhere, "lies elsewhere"),
         (_headless, "cannot be read"),
         (_mute, "lack 'encoder"),
         (_absent, "component 'transformer' is missing"),
@@ -230,6 +238,14 @@ def test_a_folder_that_is_wrong_is_one_line(
     assert len(lines) == 1 and lines[0].startswith("longtake: error: "), result.stderr
     assert re.search(said, lines[0]), lines[0]
     assert not out.exists() and not result.stdout
+
+
+def test_a_network_that_does_not_say_its_levels_is_one_line(tmp_path: Path) -> None:
+    folder = parts.saved("svd", tmp_path)
+    (folder / "unet/config.json").write_text("{}")
+    result = run("plan", "a", "--model", str(folder), "--frames", "9", "--size", "64x64")
+    assert result.exit_code == 2 and len(result.stderr.splitlines()) == 1
+    assert "block_out_channels does not say" in result.stderr
 
 
 @pytest.mark.parametrize(

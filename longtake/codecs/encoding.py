@@ -14,6 +14,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from longtake.codecs.quick import replaced
+
 PIECE = 16  # frames that LTX encodes at once
 
 
@@ -166,8 +168,7 @@ class CausalPieces(Pieces):
             told = (*zip(self._convs, [self._convolved] * len(self._convs), strict=True),)
             told += (*zip(self._folds, [self._folded] * len(self._folds), strict=True),)
             for module, way in told:
-                module.forward = functools.partial(way, module)
-                stack.callback(delattr, module, "forward")
+                stack.enter_context(replaced(module, "forward", functools.partial(way, module)))
             moments: Tensor = self._vae.encoder(x)
         return moments
 

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from longtake.codecs.quick import quick, replaced
 from longtake.codecs.vaes import LTX_PIECE
 
 
@@ -76,14 +77,15 @@ class Lagging:
         with contextlib.ExitStack() as stack:
             ways = [(conv, self._convolved) for conv in self._convs]
             for module, way in (*ways, *((up, self._doubled) for up in self._ups)):
-                module.forward = functools.partial(way, module)
-                stack.callback(delattr, module, "forward")
+                told = functools.partial(way, module)
+                stack.enter_context(replaced(module, "forward", told))
             for block in self._blocks:
                 # past the module's bookkeeping: `forward` adds to its own what this gives out
                 before = vars(block).get("conv_shortcut", block)
                 own = block.conv_shortcut
                 vars(block)["conv_shortcut"] = functools.partial(self._around, block, own)
                 stack.callback(_restored, block, before)
+            stack.enter_context(quick(self._vae.decoder))
             yield
 
     def _convolved(self, conv: Any, x: Tensor, causal: bool | None = None) -> Tensor:

@@ -19,6 +19,7 @@ from torch import Tensor
 from longtake.clip import CodecSpec, CodecStream
 from longtake.codecs.encoding import ENCODERS, EncodeStream, Whole
 from longtake.codecs.lagging import Lagging
+from longtake.codecs.quick import quick, replaced
 from longtake.codecs.tiling import in_tiles
 from longtake.codecs.vaes import GROUP, PICTURES, VAES, Vae
 
@@ -174,11 +175,12 @@ class OneByOne:
             pieces = self._vae.post_quant_conv(torch.cat(self._held, dim=2)).split(1, dim=2)
         else:
             pieces = tuple(map(self._vae.post_quant_conv, latents.split(1, dim=2)))
-        frames = []
-        for x in pieces:
-            first = {} if self._begun else {"first_chunk": True}
-            frames.append(self._vae.decoder(x, feat_cache=self._kept, feat_idx=[0], **first))
-            self._begun = True
+        frames, decoder = [], self._vae.decoder
+        with contextlib.nullcontext() if self._whole else quick(decoder):
+            for x in pieces:
+                first = {} if self._begun else {"first_chunk": True}
+                frames.append(decoder(x, feat_cache=self._kept, feat_idx=[0], **first))
+                self._begun = True
         return torch.cat(frames, dim=2)
 
 
@@ -313,8 +315,9 @@ class Causally:
         frames = []
         with contextlib.ExitStack() as stack:
             for conv in self._kept:
-                conv.forward = functools.partial(self._convolved, conv)
-                stack.callback(delattr, conv, "forward")
+                way = functools.partial(self._convolved, conv)
+                stack.enter_context(replaced(conv, "forward", way))
+            stack.enter_context(quick(self._vae.decoder))
             for x in latents.split(1, dim=2):
                 made = self._vae.decoder(x)[0]
                 lead = 0 if self._begun else self._vae.temporal_compression_ratio - 1

@@ -81,6 +81,7 @@ class Knobs:
     anchor: float = 0.0
     history: float = 1.0
     call: str = ""
+    sink: str = "off"
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -101,7 +102,7 @@ class Knobs:
 
     def __post_init__(self) -> None:
         _ = self.arguments
-        for name, known in (("noise", NOISES), ("length", LENGTHS)):
+        for name, known in (("noise", NOISES), ("length", LENGTHS), ("sink", ("off", "on"))):
             value = getattr(self, name)
             if value not in known:
                 raise InputError(
@@ -130,6 +131,7 @@ def pretrained(
     observed_noise: float = 0.0,
     anchor: float = 0.0,
     history: float = 1.0,
+    sink: str = "off",
     call: str = "",
     dtype: str = "float32",
     device: str = "cpu",
@@ -150,12 +152,11 @@ def pretrained(
     step), windows (the film as a whole, denoised in overlapping windows), freenoise (so, and windows share
     their noise), fifo (frame after frame out of a queue of rising noise), reuse (a clip's noise and denoising are
     made of the last one's), or none. observed_noise, anchor, history: against drift, see `longtake.models.wrappers.NoiseAugmented`,
-    `longtake.models.drift.Anchored` and `longtake.models.pretrained.history`. call: further arguments of the pipeline's
-    call, NAME=VALUE; NAME=VALUE. dtype, offload, lora, attention, cache,
-    quantise, compile, tiling, device_map: see `Running`. download: of a hub id that is not on this machine: no, ask or yes.
+    `longtake.models.drift.Anchored` and `longtake.models.pretrained.history`; so is sink (off, on): `longtake.models.drift.Sunk`.
+    call: further arguments of the pipeline's call, NAME=VALUE; NAME=VALUE. dtype, offload, lora, attention, cache, quantise, compile, tiling, device_map: see `Running`. download: of a hub id that is not on this machine: no, ask or yes.
     """
     told = (scheme, noise, clip, steps, guidance, negative, length, observed_noise, anchor, history)
-    knobs = Knobs(*told, call)
+    knobs = Knobs(*told, call, sink)
     ways = (dtype, device, offload, lora, attention, cache, quantise, compile, tiling, device_map)
     running = Running(*ways)
     if length in (*WINDOWED, "fifo") and cache != "none":
@@ -288,6 +289,11 @@ def _system(
         begins=family.begins,
         sibling=family.sibling,
     )
+    if knobs.sink == "on" and (spec.observes != "any" or spec.window < 3):
+        said = f"{what.name} cannot be shown a take's first frame wherever it goes on"
+        raise InputError(said, "--set sink", "sink=off")
+    # a call that is shown the take's first frame has one place less for what a scheme shows it
+    asked = dataclasses.replace(spec, window=spec.window - 1) if knobs.sink == "on" else spec
     whole = max(window, chunk) if knobs.noise == "diffusers" else 0
     inner = vae.spec(config, whole, fingerprint([VERSION, mark, "vae", whole, chunk]))
     codec = in_chunks(inner, chunk) if chunked else inner
@@ -297,7 +303,7 @@ def _system(
 
     def make_model() -> ClipModel:
         from longtake.codecs.pretrained import KINDS
-        from longtake.models.drift import Anchored
+        from longtake.models.drift import Anchored, Sunk
         from longtake.models.pretrained.chunks import ChunkModel
         from longtake.models.pretrained.fifo import QueueModel
         from longtake.models.pretrained.levels import LevelModel
@@ -324,6 +330,8 @@ def _system(
         kinds |= {"fifo": QueueModel, "reuse": ReusingModel}
         kind = kinds.get(length if alone else family.shows, PipelineModel)
         model: ClipModel = kind(what.made(), family, latents, spec, asking)
+        if knobs.sink == "on":
+            model = Sunk(model)
         if knobs.observed_noise:
             model = NoiseAugmented(model, knobs.observed_noise)
         return Anchored(model, knobs.anchor) if knobs.anchor else model
@@ -335,10 +343,10 @@ def _system(
         return ChunkCodec(made, chunk, codec) if chunked else made
 
     net = what.configs.get(family.net) or what.configs.get("transformer_2") or {}
-    patch = 2 ** (len(net[family.halves]) - 1) if family.halves else _patch(net)
+    patch = _halved(net, family.halves) if family.halves else _patch(net)
     stage = Stage(
-        _scheme(knobs.scheme, spec, family, context),
-        {"clip": Part(spec, make_model)},
+        _scheme(knobs.scheme, asked, family, context),
+        {"clip": Part(asked, make_model)},
         Part(codec, make_codec),
     )
     return System(
@@ -406,6 +414,15 @@ def _patch(config: Mapping[str, Any]) -> int:
     if not isinstance(size, int) or size < 1:
         raise InputError(f"a patch size of {size}", "the network's configuration", "1 or more")
     return size
+
+
+def _halved(config: Mapping[str, Any], halves: str) -> int:
+    """Latent pixels beside one another in one of the network's coarsest level."""
+    levels = config.get(halves)
+    if not isinstance(levels, (list, tuple)) or not 1 <= len(levels) <= 16:
+        what = f"{halves} does not say how many levels the network has"
+        raise InputError(what, "the network's configuration", "a folder as published")
+    return 2 ** int(len(levels) - 1)
 
 
 def _canvas(multiple: int, size: tuple[int, int]) -> tuple[int, int]:

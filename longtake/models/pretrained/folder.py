@@ -88,6 +88,10 @@ class Folder:
             if not isinstance(stated, dict) or not stated:
                 raise InputError("it names no shards of the weights", str(indices[0]), HINT)
             shards = sorted({str(name) for name in stated.values()})
+            outside = [name for name in shards if Path(name).name != name]
+            if outside:
+                what = f"a shard of the weights lies elsewhere: {outside[0]}"
+                raise InputError(what, str(indices[0]), HINT)
             missing = [name for name in shards if not (folder / name).is_file()]
             if missing:
                 raise InputError(

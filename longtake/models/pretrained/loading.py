@@ -57,6 +57,7 @@ def load_pipeline(folder: Folder, running: Running) -> Any:
         raise
     except Exception as error:
         text = " ".join(str(error).split()) or type(error).__name__
+        text = text.partition(" If you want to")[0].removesuffix(".")  # what diffusers would allow
         raise InputError(
             f"the pipeline cannot be loaded: {text}", str(folder.path), HINT
         ) from error
