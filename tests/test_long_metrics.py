@@ -251,3 +251,10 @@ def test_a_block_is_the_plain_distance_of_its_clips() -> None:
     _, rows = blocks.clips.course()
     wanted = [frechet(rows[n : n + 2], reference) for n in range(0, 8, 2)]
     assert detail["distances"] == pytest.approx(wanted, rel=1e-5)
+
+
+def test_drift_leaves_out_the_first_minute_of_films_that_have_three() -> None:
+    for seconds, seen in ((179, True), (181, False)):
+        light = torch.where(torch.arange(10 * seconds) < 10 * seconds // 3, 92.0, 192.0)
+        film = light[:, None, None, None].expand(-1, 3, 8, 8)
+        assert (metrics.drift(film).value > 0.5) is seen, seconds
