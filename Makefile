@@ -36,7 +36,7 @@ types: $(VENV)/.ready-dev
 	$(BIN)/mypy --strict --follow-imports=silent $(WORDS) longtake/engine
 
 tests: $(VENV)/.ready-dev
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "longtake needs Python 3.11 or newer with venv and ensurepip" \

@@ -105,7 +105,7 @@ def seam(film: Tensor, strength: float, dice: torch.Generator) -> Tensor:
 HARMS: Mapping[str, Harm] = {
     harm.__name__: harm for harm in (blur, noise, shuffle, freeze, drop, colour, loop, seam)
 }
-BORDERS = tuple(range(40, FRAMES, 40))  # where pieces of a film may join: `joins` is told
+BORDERS = tuple(range(22, FRAMES, 22))  # where pieces of a film may join: `joins` is told
 METERS: Mapping[str, Callable[[], Meter]] = {
     "drift": Drift,
     "seams": Seams,
