@@ -28,6 +28,8 @@ from longtake.lab.results import Checked, Record
 from longtake.system import Curve, Measured, Proof
 
 LARGEST = 150 * 1024  # bytes of a sheet
+SIZES = ((2, 256, 1), (2, 96, 1), (1, 256, 1), (1, 96, 1), (1, 32, 1), (1, 96, 2), (1, 32, 2))
+"""Rows of each sheet, colours, and how many times smaller."""
 _STRIP = 16  # pixels for an arm's name
 _ROW = 78  # pixels of a row of a contact sheet of 64x64
 
@@ -114,7 +116,7 @@ def sheet(pictures: list[tuple[str, Path]]) -> bytes:
 def _smaller(arms: list[tuple[str, Image.Image]]) -> Iterator[bytes]:
     """PNGs, each likely smaller than the one before."""
     font = ImageFont.load_default(11)
-    for rows, colours in ((2, 256), (2, 96), (1, 256), (1, 96), (1, 32)):
+    for rows, colours, smaller in SIZES:
         high = _STRIP + rows * _ROW
         whole = Image.new("RGB", (max(p.width for _, p in arms), high * len(arms)), (24, 24, 24))
         pen = ImageDraw.Draw(whole)
@@ -122,6 +124,7 @@ def _smaller(arms: list[tuple[str, Image.Image]]) -> Iterator[bytes]:
             pen.text((3, n * high + 1), arm, fill=(255, 255, 255), font=font)
             whole.paste(picture.crop((0, 0, picture.width, rows * _ROW)), (0, n * high + _STRIP))
         file = io.BytesIO()
+        whole = whole.reduce(smaller)
         whole.quantize(colours, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
         yield file.getvalue()
 
