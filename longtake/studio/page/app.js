@@ -1,6 +1,6 @@
 // The page: what is chosen, and who hears of it.
 
-import { $, h, clock, later, length, often } from "./dom.js";
+import { $, h, breath, clock, later, length, often } from "./dom.js";
 import * as api from "./api.js";
 import { Board, kindOf, plainName, writePin } from "./board.js";
 import { Player } from "./player.js";
@@ -83,6 +83,8 @@ async function open(id) {
     live = joined();
     timeline.show(board, video.fps);
     placePlayhead(0); // not where the film before stood
+    await breath();
+    if (mine !== opened) return;
     showAll();
     close = api.watch(id, film.events, (line) => id === video?.id && heard(line));
     relist();
@@ -152,10 +154,11 @@ async function replan() {
     const found = await api.plan(id);
     if (id !== video?.id) return;
     plan = found;
-    steps.show(plan);
-    scores.show(plan);
-    timeline.picturesOf(id, plan);
-    foretell();
+    for (const show of [() => steps.show(plan), () => scores.show(plan), () => timeline.picturesOf(id, plan), foretell]) {
+      await breath();
+      if (id !== video?.id) return;
+      show();
+    }
     // a studio that has just been started is still measuring how fast it is
     if (found.expected_seconds === null && found.to_run && hopes-- > 0) setTimeout(() => id === video?.id && replanned(), 4000);
   } catch (error) { tell(error); }

@@ -27,6 +27,9 @@ export function length(seconds) {
   return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }
 
+// Lets the browser draw and hear before long work goes on.
+export const breath = () => globalThis.scheduler?.yield?.() ?? new Promise((wake) => setTimeout(wake));
+
 // Work some time after it is first asked for, once for all who ask until then.
 export function often(work, wait) {
   let timer = 0;
