@@ -128,7 +128,7 @@ class _Looks:
         import numpy as np
 
         self.place = {index: n for n, index in enumerate(clip.at)}
-        x: Table = clip.frames[0].detach().double().cpu().numpy()
+        x: Table = clip.frames[0].detach().cpu().double().numpy()
         x = x.reshape(len(x), -1, *x.shape[2:]) if x.ndim > 1 else x[:, None]
         self.frames = x.reshape(*x.shape[:2], -1)
         self.means = self.frames.mean(2)

@@ -162,7 +162,7 @@ class Motion:
         early, late, _ = early_and_late(self._curve, self._fps)
         before, after = float(early), float(late)
         value = after / before if before else (1.0 if not after else math.inf)
-        return Score(value, "motion-ratio-v2", detail={"second": before, "last": after})
+        return Score(value, "motion-ratio-v2", detail={"early": before, "late": after})
 
 
 class Frozen:
