@@ -225,7 +225,8 @@ def test_training_learns_a_rule_and_refines_hints(kind: str, wide: int) -> None:
         )
         return dataclasses.replace(base, controls=Controls(), **more)
 
-    for step in range(200):
+    for step in range(500):
+        adam.param_groups[0]["lr"] = 3e-3 * (1 - step / 500)
         frames = film(step)
         adam.zero_grad()
         law.losses(asked(frames, step), Clip(frames[:, 1:], (1, 2)))["masked"].mean().backward()

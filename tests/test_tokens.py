@@ -9,6 +9,7 @@ import math
 import pytest
 import torch
 from family_parts import codes, request, shaken
+from torch.nn import functional as F
 
 from longtake.clip import Clip, ClipSpec
 from longtake.controls import Controls
@@ -16,9 +17,19 @@ from longtake.errors import FitError, InputError
 from longtake.models.picking import Picking, pick
 from longtake.models.sheets import sheet
 from longtake.models.tokens import Reader, TokenModel
-from longtake.nets.gpt import GPT
+from longtake.nets.dit import rotate
+from longtake.nets.gpt import GPT, product
 from longtake.nets.rotary import by_parts, frequencies, shares
-from longtake.nets.tokens import RelativeBias, TokenShape, causal, nearby, prefix_causal
+from longtake.nets.tokens import (
+    RelativeBias,
+    TokenShape,
+    causal,
+    evened,
+    nearby,
+    prefix_causal,
+    sized,
+    turned,
+)
 
 SHAPE = TokenShape(codes=5, width=32, blocks=2, head=16, text=3)
 
@@ -242,3 +253,34 @@ def test_prefixes_take_no_more_room_than_they_may() -> None:
     for seed in range(1, 6):
         law.sample(request((3,), Clip(codes(1, seed=seed), (0,))))
     assert len(law._prefixes._kept) == 2 and one.size > 0
+
+
+def test_quick_operations_are_the_plain_ones() -> None:
+    """Values and gradients; a gradient of the gradient, which they have not, is refused."""
+    x = torch.randn(2, 3, 5, 8, dtype=torch.double, requires_grad=True)
+    angles = torch.randn(2, 1, 5, 4, dtype=torch.double)
+    pairs = {
+        sized: lambda x: F.normalize(x, dim=-1),
+        evened: lambda x: F.rms_norm(x, (8,)),
+        lambda x: turned(x, angles): lambda x: rotate(x, angles),
+    }
+    for quick, plain in pairs.items():
+        torch.testing.assert_close(quick(x), plain(x))
+        torch.testing.assert_close(quick(x.detach()), plain(x.detach()))
+        assert torch.autograd.gradcheck(quick, x)
+        (grad,) = torch.autograd.grad(quick(x).pow(3).sum(), x, create_graph=True)
+        with pytest.raises(RuntimeError, match="once_differentiable"):
+            grad.sum().backward()
+    assert not sized(torch.zeros(2, 4)).any()
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+def test_products_in_order_are_products(kind: torch.dtype) -> None:
+    weight, x, bias = (
+        torch.randn(7, 5).to(kind),
+        torch.randn(3, 5).to(kind),
+        torch.randn(7).to(kind),
+    )
+    with torch.inference_mode():
+        torch.testing.assert_close(product(weight)(x), x @ weight.T)
+        torch.testing.assert_close(product(weight, bias)(x), x @ weight.T + bias)

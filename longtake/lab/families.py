@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,26 +99,35 @@ def masked(spec: ClipSpec) -> Built:
 
 
 def gan(spec: ClipSpec) -> Built:
-    """A generator that sees what is observed, judged frame by frame and as clips."""
+    """A generator that sees what is observed, judged frame by frame and as clips; blocks of pixels."""
     from longtake.models.gan import GANModel, Playing
     from longtake.nets.critics import ClipCritic, CriticShape, FrameCritic
     from longtake.nets.synthesis import FrameObserver, Generator, PicturePainter, SynthesisShape
 
-    shape = SynthesisShape(style=64, motion=32, widths=(96, 96, 64, 32))
+    channels = int(spec.frame[0] or 0)
+    shape = SynthesisShape(channels, style=64, motion=32, widths=(96, 64))
+    judging = CriticShape(channels, widths=(32, 64))
     generator = Generator(shape, PicturePainter(shape), FrameObserver(shape))
-    critics = [
-        FrameCritic(CriticShape(widths=(32, 64, 96))),
-        ClipCritic(CriticShape(widths=(32, 64, 96))),
-    ]
+    critics = [FrameCritic(judging), ClipCritic(judging)]
     model = GANModel(generator, critics, spec, playing=Playing(steep=0.5, near=2.0))
     return Built(model, model.nets, model.parts)
+
+
+def players(
+    module: nn.Module, params: Sequence[nn.Parameter], rate: float
+) -> list[torch.optim.Optimizer]:
+    """Muon for what paints; for critics Adam without momentum, at a quarter of the rate."""
+    judging = {id(p) for p in module.get_submodule("critics").parameters()}
+    if id(params[0]) in judging:
+        return adversarial(module, params, rate / 4)
+    return optimisers(module, params, rate)
 
 
 FAMILIES: Mapping[str, Family] = {
     "diffusion": Family(diffusion, "kl", batch=24, rate=2e-3),
     "tokens": Family(tokens, "fine", batch=8, rate=2e-3),
     "masked": Family(masked, "fine", batch=8, rate=2e-3),
-    "gan": Family(gan, "pixels", 16, 2e-3, adversarial, half=False, size=(32, 32)),
+    "gan": Family(gan, "pixels", 8, 4e-3, players, half=False, size=(32, 32)),
 }
 
 
@@ -162,7 +171,7 @@ class Trial:
     def codec(self) -> Codec:
         """The shared codec of the world, or one made for this bench."""
         if self.family.kind == "pixels":
-            return PixelCodec()
+            return PixelCodec(2)
         return read_codec(self._codec_file(), self.family.kind)
 
     def built(self) -> Built:

@@ -138,29 +138,37 @@ class GANModel:
         self.nets.train()
         play, styles = self.playing, self.styles(request, truncation=1.0)
         whole = truth if request.observed is None else Clip.join([request.observed, truth])
+        views = [
+            self._looked_at(request, whole.at, critic.frames, number)
+            for number, critic in enumerate(self._judges)
+        ]
+        near = bool(play.near) and request.observed is not None  # else nothing says which film
+        looked_at = {index for at in views for index in at}
+        targets = tuple(n for n in request.targets if near or n in looked_at)
+        painted = self.painted(styles, request, _seconds(targets, request.interval))
+        made = Clip(painted, targets)
+        if request.observed is not None:
+            seen = request.observed
+            made = Clip.join([made, Clip(seen.frames.to(painted), seen.at)])
         named = {"generator": torch.zeros(()), "critic": torch.zeros(())}
-        for number, critic in enumerate(self._judges):
-            at = self._looked_at(request, whole.at, critic.frames, number)
-            made, real = self._clip(request, styles, at), whole.pick(at).frames.to(styles)
+        for number, (critic, at) in enumerate(zip(self._judges, views, strict=True)):
+            fake, real = made.pick(at).frames, whole.pick(at).frames.to(styles)
             if play.augment is not None:
-                real, made = (
+                real, fake = (
                     play.augment(clip, self._chance(request, f"{use} {number}"))
-                    for clip, use in ((real, "real"), (made, "made"))
+                    for clip, use in ((real, "real"), (fake, "made"))
                 )
             real = real.requires_grad_()
             times = _seconds(at, request.interval).to(styles)
             scores = critic(real, times)
-            generator, judging = GAMES[play.game](scores, critic(made, times))
+            generator, judging = GAMES[play.game](scores, critic(fake, times))
             if play.steep:
                 judging = judging + play.steep * steepness(scores, real)
             named["generator"] = named["generator"] + generator
             named["critic"] = named["critic"] + judging
-        if play.near and request.observed is None:
-            named["near"] = torch.zeros(())  # nothing says which film it should be
-        elif play.near:
-            made = self.painted(styles, request, _seconds(truth.at, request.interval))
-            error = (made - truth.frames.to(made)).abs().flatten(1).mean(1)
-            named["near"] = play.near * error
+        if play.near:
+            error = (painted - truth.frames.to(painted)).abs().flatten(1).mean(1) if near else None
+            named["near"] = torch.zeros(()) if error is None else play.near * error
         return named
 
     @staticmethod
@@ -182,16 +190,6 @@ class GANModel:
         first = next(index for index in order if index in request.targets)
         others = [index for index in order if index != first]
         return tuple(sorted([first, *others[: count - 1]]))
-
-    def _clip(self, request: ClipRequest, styles: Tensor, at: tuple[int, ...]) -> Tensor:
-        """Frames at `at`: made where they are targets, as observed where not."""
-        targets = [index for index in at if index in request.targets]
-        made = self.painted(styles, request, _seconds(targets, request.interval))
-        if request.observed is None:
-            return made
-        seen = request.observed.pick([index for index in at if index not in request.targets])
-        both = Clip.join([Clip(made, tuple(targets)), Clip(seen.frames.to(made), seen.at)])
-        return both.frames
 
     @property
     def _device(self) -> torch.device:

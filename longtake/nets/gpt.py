@@ -6,15 +6,19 @@ Ge et al. 2022).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from longtake.nets.tokens import Memory, TokenBlock, TokenShape, causal
+from longtake.nets.tokens import Memory, TokenBlock, TokenShape, causal, evened, sized
 
 Bias = Callable[[Tensor, Tensor], Tensor]  # places asked and held -> (b, heads, n, m)
+Product = Callable[[Tensor], Tensor]
+# Of queries, keys and values, of what leaves attention, of both ways through the mixer; sharpness, keys, values.
+Layer = tuple[Product, Product, Product, Product, Tensor, Tensor, Tensor]
 
 
 class GPT(nn.Module):
@@ -80,8 +84,21 @@ class GPT(nn.Module):
         for number, block in enumerate(self.blocks):
             kept = None if memory is None else (memory, number)
             x = block(x, ask, hold, mask, added, kept)
-        logits: Tensor = self.leave(F.rms_norm(x, x.shape[-1:]))
+        logits: Tensor = self.leave(evened(x))
         return logits.float()
+
+
+def product(weight: Tensor, bias: Tensor | None = None) -> Product:
+    """x -> x weight^T + bias for few rows, many times: where oneDNN is, weights lie as its kernels read them.
+
+    A product of few rows otherwise spends half its time on bringing them into that order. `torch.compile`
+    uses the same operations for weights that do not change.
+    """
+    ordered = hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
+    if not (ordered and weight.device.type == "cpu" and weight.dtype == torch.float32):
+        return functools.partial(F.linear, weight=weight, bias=bias)
+    told = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous())
+    return lambda x: torch.ops.mkldnn._linear_pointwise(x, told, bias, "none", [], "")
 
 
 class Decoder:
@@ -89,7 +106,7 @@ class Decoder:
 
     held, asked (b, m, axes), text (b, m, d): of all tokens there will be, those of the memory first.
     Queries, keys and values come of one product; keys lie transposed, in a store that is as long as
-    it will get. Weights are those of the moment.
+    it will get. Weights are copies of those of the moment.
     """
 
     @torch.inference_mode()
@@ -103,8 +120,9 @@ class Decoder:
         cos, sin = (wave.to(net.embed.weight)[:, :, :, None] for wave in (turns.cos(), turns.sin()))
         self._turns = torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1)
         self._layers = [self._layer(memory, number) for number in range(shape.blocks)]
+        self._leave = product(net.leave.weight, net.leave.bias)
 
-    def _layer(self, memory: Memory, number: int) -> tuple[Tensor, ...]:
+    def _layer(self, memory: Memory, number: int) -> Layer:
         """Weights of a block, and its stores."""
         block, (b, room) = self.net.blocks[number], self._places[0].shape[:2]
         attention, mixer, head = block.attention, block.mixer, self.net.shape.head  # type: ignore[union-attr]
@@ -114,15 +132,9 @@ class Decoder:
         if self.count:
             k, v = (part.flatten(0, 1) for part in memory.read(number))
             keys[:, :, : self.count], values[:, : self.count] = k.transpose(1, 2), v
-        return (
-            torch.cat([like, attention.kv.weight]),
-            attention.sharpness[:, 0],
-            attention.out.weight,
-            mixer.up.weight,
-            mixer.down.weight,
-            keys,
-            values,
-        )
+        qkv = torch.cat([like, attention.kv.weight])
+        weights = (qkv, attention.out.weight, mixer.up.weight, mixer.down.weight)
+        return *map(product, weights), attention.sharpness[:, 0], keys, values
 
     @torch.inference_mode()
     def next(self, token: Tensor) -> Tensor:
@@ -137,18 +149,17 @@ class Decoder:
         if net.bias is not None:
             asked, held = self._places
             added = net.bias(asked[:, here:stop], held[:, :stop]).flatten(0, 1)
-        for qkv, sharpness, out, up, down, keys, values in self._layers:
-            y = F.linear(F.rms_norm(x, (width,)), qkv).view(b, 3, self.heads, -1)
-            both = F.normalize(y[:, :2], dim=-1)
+        for qkv, out, up, down, sharpness, keys, values in self._layers:
+            y = qkv(evened(x)).view(b, 3, self.heads, -1)
+            both = sized(y[:, :2])
             both = torch.addcmul(both * cos, both.roll(half, -1), sin)
             keys[:, :, here], values[:, here] = both[:, 1].flatten(0, 1), y[:, 2].flatten(0, 1)
             q = (both[:, 0] * sharpness).view(-1, 1, 2 * half)
             score = torch.bmm(q, keys[:, :, :stop])
             score = score if added is None else score + added
             y = torch.bmm(score.softmax(-1), values[:, :stop]).view(b, width)
-            x = x + F.linear(y, out)
-            gate, value = F.linear(F.rms_norm(x, (width,)), up).chunk(2, -1)
-            x = x + F.linear(F.silu(gate) * value, down)
+            x = x + out(y)
+            gate, value = up(evened(x)).chunk(2, -1)
+            x = x + down(F.silu(gate) * value)
         self.count = stop
-        logits: Tensor = net.leave(F.rms_norm(x, (width,)))
-        return logits.float()
+        return self._leave(evened(x)).float()

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from longtake.nets.tokens import TokenBlock, TokenShape
+from longtake.nets.tokens import TokenBlock, TokenShape, evened
 
 HIDDEN, HINT, KNOWN = 0, 1, 2  # what a position's code is: absent, perhaps right, right
 
@@ -41,7 +40,7 @@ class _Exit(nn.Linear):
         nn.init.zeros_(self.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(F.rms_norm(x, x.shape[-1:])).float()
+        return super().forward(evened(x)).float()
 
 
 class MaskedTransformer(nn.Module):
@@ -121,5 +120,5 @@ class TokenCritic(nn.Module):
         turns = self.shape.turns(places)
         for block in self.blocks:
             x = block(x, turns, turns)
-        logits: Tensor = self.leave(F.rms_norm(x, x.shape[-1:]))[..., 0]
+        logits: Tensor = self.leave(evened(x))[..., 0]
         return logits.float()

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from longtake.nets.dit import waves
+
+Seen = Sequence[
+    Tensor
+]  # of observed frames, coarsest first: what each of a painter's filters takes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,6 +158,8 @@ class PicturePainter(nn.Module):
         self.colours = nn.ModuleList(
             ModulatedConv(width, shape.channels, code, 1, False) for width in widths
         )
+        for colour in self.colours:  # pale at first: levels add up
+            nn.init.normal_(colour.weight, std=0.1)
 
     @property
     def down(self) -> int:
@@ -160,24 +167,23 @@ class PicturePainter(nn.Module):
         return int(2 ** (len(self.shape.widths) - 1))
 
     def forward(
-        self, style: Tensor, motion: Tensor, size: tuple[int, int], seen: Tensor | None = None
+        self, style: Tensor, motion: Tensor, size: tuple[int, int], seen: Seen | None = None
     ) -> Tensor:
-        """style (n, style), motion (n, motion), pixels (h, w), and what is `seen`, added to the coarse
-        picture (n, widths[0], h/down, w/down) -> frames (n, channels, h, w); ValueError if h or w
-        is no multiple of `down`."""
+        """style (n, style), motion (n, motion), pixels (h, w), and what is `seen`, added before the
+        filter of every level -> frames (n, channels, h, w); ValueError if h or w is no multiple of `down`."""
         h, w = size
         if h % self.down or w % self.down:
             raise ValueError(f"a picture of {w}x{h}; try multiples of {self.down}")
         grid = (h // self.down, w // self.down)
         x = F.interpolate(self.begin[None], grid, mode="bilinear")
         x = x + self.move(motion)[:, :, None, None]
-        x = x if seen is None else x + seen
         code = torch.cat([style, motion], 1)
         total = x.new_zeros(())
         for level, (mix, colour) in enumerate(zip(self.filters, self.colours, strict=True)):
             if level:
                 x = F.interpolate(x, scale_factor=2.0, mode="bilinear")
                 total = F.interpolate(total, scale_factor=2.0, mode="bilinear")
+            x = x if seen is None else x + seen[level]
             x = F.leaky_relu(mix(x, code), 0.2) * math.sqrt(2)
             total = total + colour(x, code)
         return total
@@ -208,7 +214,7 @@ class CoordinatePainter(nn.Module):
         self.register_buffer("spread", spread)
 
     def forward(
-        self, style: Tensor, motion: Tensor, size: tuple[int, int], seen: Tensor | None = None
+        self, style: Tensor, motion: Tensor, size: tuple[int, int], seen: Seen | None = None
     ) -> Tensor:
         """As `PicturePainter`, at any size; ValueError if something is `seen`."""
         if seen is not None:
@@ -230,36 +236,39 @@ class CoordinatePainter(nn.Module):
 class FrameObserver(nn.Module):
     """What observed frames say of every frame to be painted: an encoder beside the generator.
 
-    Two branches, after REncGAN3 (Yang and Bors 2023): content, the mean over all observed frames, and
-    motion, the frames nearest in time with how far off they are. Both join the coarse picture.
+    Two branches at every level of the painter, after REncGAN3 (Yang and Bors 2023): content, the mean
+    over all observed frames, and motion, the frames nearest in time with how far off they are. Fine
+    levels carry what a coarse picture has no room for.
     """
 
     def __init__(self, shape: SynthesisShape) -> None:
         super().__init__()
-        wide = shape.widths[::-1]
-        self.encode = nn.Sequential(
-            nn.Conv2d(shape.channels, wide[0], 3, padding=1),
-            *(
-                nn.Sequential(nn.LeakyReLU(0.2), nn.Conv2d(a, b, 4, stride=2, padding=1))
-                for a, b in zip(wide, wide[1:], strict=False)
-            ),
-        )
-        self.content = nn.Conv2d(wide[-1], wide[-1], 1)
-        self.motion = nn.Conv2d(wide[-1] + 8, wide[-1], 1)
+        fine = shape.widths[::-1]
+        self.levels = nn.ModuleList([nn.Conv2d(shape.channels, fine[0], 3, padding=1)])
+        for width, out in zip(fine, fine[1:], strict=False):
+            down = nn.Conv2d(width, out, 4, stride=2, padding=1)
+            self.levels.append(nn.Sequential(nn.LeakyReLU(0.2), down))
+        entered = (shape.widths[0], *shape.widths)[: len(fine)][::-1]  # the painter's filters take
+        pairs = list(zip(fine, entered, strict=True))
+        self.content = nn.ModuleList(nn.Conv2d(width, out, 1) for width, out in pairs)
+        self.motion = nn.ModuleList(nn.Conv2d(width + 8, out, 1) for width, out in pairs)
         self.sharpness = nn.Parameter(torch.tensor(2.0))
 
-    def forward(self, frames: Tensor, at: Tensor, times: Tensor) -> Tensor:
-        """frames (b, o, c, h, w) at seconds `at` (o,) -> (b, t, widths[0], h/down, w/down) for `times` (t,)."""
-        found = self.encode(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
-        apart = (times[:, None] - at[None]).to(found)
+    def forward(self, frames: Tensor, at: Tensor, times: Tensor) -> Seen:
+        """frames (b, o, c, h, w) at seconds `at` (o,) -> what `PicturePainter` adds for `times` (t,)."""
+        apart = (times[:, None] - at[None]).to(frames)
         near = (-apart.abs() * F.softplus(self.sharpness)).softmax(1)
-        nearest = torch.einsum("to,bochw->btchw", near, found)
-        gap = (near * apart).sum(1).clamp(-100, 100)
-        told = waves(gap, 4, 40.0, 1.0)[None, :, :, None, None]
-        told = told.to(found).expand(len(found), -1, -1, *found.shape[-2:])
-        moving = self.motion(torch.cat([nearest, told], 2).flatten(0, 1))
-        still = self.content(found.mean(1))[:, None]
-        return still + moving.unflatten(0, (len(found), len(times)))
+        gap = waves((near * apart).sum(1).clamp(-100, 100), 4, 40.0, 1.0)[:, :, None, None]
+        found, seen = frames.flatten(0, 1), []
+        for level, content, motion in zip(self.levels, self.content, self.motion, strict=True):
+            found = level(found)
+            each = found.unflatten(0, frames.shape[:2])
+            nearest = torch.einsum("to,bochw->btchw", near, each)
+            told = gap.to(found).expand(*nearest.shape[:2], -1, *nearest.shape[3:])
+            moving = motion(torch.cat([nearest, told], 2).flatten(0, 1))
+            still = content(each.mean(1))[:, None]
+            seen.append((still + moving.unflatten(0, nearest.shape[:2])).flatten(0, 1))
+        return seen[::-1]
 
 
 class Generator(nn.Module):
@@ -287,7 +296,7 @@ class Generator(nn.Module):
         motion = self.motion(anchors, times).flatten(0, 1)
         told = None
         if seen is not None and self.observer is not None:
-            told = self.observer(*seen, times).flatten(0, 1)
+            told = self.observer(*seen, times)
         styles = style.repeat_interleave(t, 0)
         frames: Tensor = self.painter(styles, motion, size, told).unflatten(0, (b, t))
         return frames
