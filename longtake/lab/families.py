@@ -300,7 +300,7 @@ class Trial:
         return self.lab.folder / f"{self.arm}.json"
 
     def measured(self) -> dict[str, Any]:
-        """Distances of all that is compared, the course of the training, and whether the bars are met.
+        """Distances of all that is compared, whether the bars are met, and the course of the training if not.
 
         Kept beside a contact sheet of long films.
         """
@@ -323,9 +323,11 @@ class Trial:
             "codec": far((torch.cat(coded) * 255).round().byte()),
             "real": far(real),
         }
-        course = [
+        holds = bars(distances)
+        course = [  # where a bar is missed: how far off the training is
             (minutes, far(self.filmed(self.wearing(path), count, LENGTH)))
             for minutes, path in self.marks().items()
+            if not all(holds.values())
         ]
         long = self.filmed(self.wearing(trained), 3, lab.count(LONG, least=LENGTH) // 2 * 2)
         sheet(long, lab.folder / f"{self.arm}.png", columns=16, rows=3, fps=self.fps)
@@ -340,7 +342,7 @@ class Trial:
             "parameters": parameters(self.built().net),
             "tfvd": {name: round(value, 2) for name, value in distances.items()},
             "course": [[round(m, 1), round(value, 2)] for m, value in course],
-            "holds": bars(distances),
+            "holds": holds,
         }
         self.result().write_text(json.dumps(told, indent=1) + "\n")
         return told

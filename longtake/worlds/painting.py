@@ -72,9 +72,13 @@ class Painted(Framed, abc.ABC):
         with torch.no_grad():
             for begin in range(0, count, CHUNK):
                 part = {name: value[begin : begin + CHUNK] for name, value in truth.items()}
-                picture = self.compose(part)
-                out[begin : begin + CHUNK] = picture.mul(255).add_(0.5).clamp_(0, 255).byte()
+                out[begin : begin + CHUNK] = in_bytes(self.compose(part))
         return out
+
+
+def in_bytes(picture: Tensor) -> Tensor:
+    """A picture in 0..1 as uint8."""
+    return picture.mul(255).add_(0.5).clamp_(0, 255).byte()
 
 
 def colour(text: str) -> Tensor:

@@ -14,7 +14,7 @@ from torch.nn.functional import grid_sample, normalize
 
 from longtake.errors import InputError
 from longtake.worlds.laws import Violation, marked, steps
-from longtake.worlds.painting import Painted, colour, lay
+from longtake.worlds.painting import Painted, colour, in_bytes, lay
 from longtake.worlds.reading import HUES, centre_of, tint_cover
 from longtake.worlds.script.story import (
     ACTION,
@@ -191,8 +191,9 @@ class Script(Painted):
     def read(self, frames: Tensor) -> dict[str, Tensor]:
         """`position` (t 5 2), `box` (t 5 4), `there` and `shape` (t 5), by colour, as seen.
 
-        And `likeness` (t 5 5), the cosine with each shape at its best angle. A part beyond a side is cut off,
-        so `shape` is -1 there, as where nothing is seen.
+        And `likeness` (t 5 5), the cosine with each shape at its best angle; `exact` (t), whether most
+        pixels are just the ground's, so that no codec or model has been at work. A part beyond a side
+        is cut off, so `shape` is -1 there, as where nothing is seen.
         """
         cover = tint_cover(frames, _TINTS)
         position = centre_of(cover, self.x, self.y)
@@ -213,6 +214,7 @@ class Script(Painted):
             "there": there,
             "shape": shape,
             "likeness": likeness,
+            "exact": (frames == in_bytes(self._ground)).all(1).float().mean((1, 2)) > 0.5,
         }
 
     def judge(self, state: Mapping[str, Tensor]) -> list[Violation]:
@@ -231,11 +233,12 @@ class Script(Painted):
         rise = base - place[..., 1]
         away = ((rise < -2 * off) | (rise > lift + 2 * off)) & (shape >= 0)
         found += marked("off-path", away, "{who} left its line", NAMES)
-        # A lossy codec leaves small actors like no shape much: those are not judged.
+        # A lossy codec leaves small actors like no shape much: those are judged in exact frames alone.
         like = state["likeness"]
         mean = (like * (shape >= 0)[..., None]).sum(0)
         own = like.gather(-1, mean.argmax(-1)[None, :, None].expand(len(like), -1, 1))[..., 0]
-        other = (shape >= 0) & (like.amax(-1) > _SURE) & (like.amax(-1) - own > _AHEAD)
+        clear = (like.amax(-1) > _SURE) | state["exact"][:, None]
+        other = (shape >= 0) & clear & (like.amax(-1) - own > _AHEAD)
         found += marked("identity", other, "{who} has another shape", NAMES)
         # What leaves is seen cut off by a side, or was no farther from it than it moves in a frame.
         widest = min(_RADIUS * self.extent[1] * (_BOTTOM - _TOP), 0.13 * self.extent[0])
