@@ -30,7 +30,7 @@ from longtake.datasets.stills import Moving, draw_path
 from longtake.models.diffusion import FlowModel, Scene, flow_loss
 from longtake.models.samplers import Sampling
 from longtake.nets.dit import DiTShape, SpaceTimeTransformer
-from longtake.train import Schedule, fit
+from longtake.train import Schedule, fit, in_half
 from longtake.video import contact_sheet
 from longtake.worlds.reading import centre_of, tint_cover
 from longtake.worlds.script import COLOURS, SHAPES, Script
@@ -46,7 +46,7 @@ STAGE = Script(size=(32, 32), text="red circle waits")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--films", type=int, default=24, help="asked for, of each kind of colour")
@@ -162,7 +162,7 @@ def learned(
 
     schedule = Schedule(steps=steps, ema=0.99, warmup=20, seed=seed)
     with tempfile.TemporaryDirectory() as folder:
-        for _ in fit(net, losses, rows, schedule, Path(folder)):
+        for _ in fit(net, in_half(losses), rows, schedule, Path(folder)):
             pass
     spec = ClipSpec(FRAMES, FRAME, "stills")
     return FlowModel(net, spec, Sampling(steps=12, guidance=2.0))

@@ -83,7 +83,7 @@ def tokens(spec: ClipSpec) -> Built:
     from longtake.nets.tokens import TokenShape
 
     net = GPT(TokenShape(spec.codes, width=160))
-    return Built(TokenModel(net, spec, Picking(top_p=0.95)), net)
+    return Built(TokenModel(net, spec, Picking(top_p=0.8)), net)
 
 
 def masked(spec: ClipSpec) -> Built:
@@ -95,7 +95,7 @@ def masked(spec: ClipSpec) -> Built:
     from longtake.nets.tokens import TokenShape
 
     net = MaskedTransformer(TokenShape(spec.codes, width=160))
-    return Built(MaskedModel(net, spec, Picking(top_p=0.95), Confidence(12), refine=0.0), net)
+    return Built(MaskedModel(net, spec, Picking(top_p=0.8), Confidence(12), refine=0.0), net)
 
 
 def gan(spec: ClipSpec) -> Built:
@@ -109,7 +109,7 @@ def gan(spec: ClipSpec) -> Built:
     judging = CriticShape(channels, widths=(32, 64))
     generator = Generator(shape, PicturePainter(shape), FrameObserver(shape))
     critics = [FrameCritic(judging), ClipCritic(judging)]
-    model = GANModel(generator, critics, spec, playing=Playing(steep=0.5, near=2.0))
+    model = GANModel(generator, critics, spec, playing=Playing(steep=0.5, near=20.0))
     return Built(model, model.nets, model.parts)
 
 

@@ -137,18 +137,18 @@ class GANModel:
         """
         self.nets.train()
         play, styles = self.playing, self.styles(request, truncation=1.0)
-        whole = truth if request.observed is None else Clip.join([request.observed, truth])
+        seen = request.observed
+        whole = truth if seen is None else Clip.join([seen, truth])
         views = [
             self._looked_at(request, whole.at, critic.frames, number)
             for number, critic in enumerate(self._judges)
         ]
-        near = bool(play.near) and request.observed is not None  # else nothing says which film
+        near = bool(play.near) and seen is not None  # else nothing says which film it is
         looked_at = {index for at in views for index in at}
         targets = tuple(n for n in request.targets if near or n in looked_at)
         painted = self.painted(styles, request, _seconds(targets, request.interval))
         made = Clip(painted, targets)
-        if request.observed is not None:
-            seen = request.observed
+        if seen is not None:
             made = Clip.join([made, Clip(seen.frames.to(painted), seen.at)])
         named = {"generator": torch.zeros(()), "critic": torch.zeros(())}
         for number, (critic, at) in enumerate(zip(self._judges, views, strict=True)):
@@ -167,8 +167,10 @@ class GANModel:
             named["generator"] = named["generator"] + generator
             named["critic"] = named["critic"] + judging
         if play.near:
-            error = (painted - truth.frames.to(painted)).abs().flatten(1).mean(1) if near else None
-            named["near"] = torch.zeros(()) if error is None else play.near * error
+            named["near"] = torch.zeros(())
+        if near:
+            error = made.pick(truth.at).frames - truth.frames.to(painted)
+            named["near"] = play.near * error.abs().flatten(1).mean(1)
         return named
 
     @staticmethod
