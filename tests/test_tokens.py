@@ -256,7 +256,7 @@ def test_prefixes_take_no_more_room_than_they_may() -> None:
 
 
 def test_quick_operations_are_the_plain_ones() -> None:
-    """Values and gradients; a gradient of the gradient, which they have not, is refused."""
+    """Values and gradients; a gradient of the gradient, which turning has not, is refused."""
     x = torch.randn(2, 3, 5, 8, dtype=torch.double, requires_grad=True)
     angles = torch.randn(2, 1, 5, 4, dtype=torch.double)
     pairs = {
@@ -268,9 +268,9 @@ def test_quick_operations_are_the_plain_ones() -> None:
         torch.testing.assert_close(quick(x), plain(x))
         torch.testing.assert_close(quick(x.detach()), plain(x.detach()))
         assert torch.autograd.gradcheck(quick, x)
-        (grad,) = torch.autograd.grad(quick(x).pow(3).sum(), x, create_graph=True)
-        with pytest.raises(RuntimeError, match="once_differentiable"):
-            grad.sum().backward()
+    (grad,) = torch.autograd.grad(turned(x, angles).pow(3).sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        grad.sum().backward()
     assert not sized(torch.zeros(2, 4)).any()
 
 

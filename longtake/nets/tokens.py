@@ -107,42 +107,22 @@ class Memory:
         return k, v
 
 
-class Sized(torch.autograd.Function):
-    """Vectors at one length, in fewer passes through memory than `F.normalize` and `F.rms_norm` take."""
+def sized(x: Tensor) -> Tensor:
+    """Vectors (..., d) at length 1: `F.normalize`, in fewer operations where no gradient is wanted."""
+    return F.normalize(x, dim=-1) if _taught(x) else x * _by(x, 1.0)
 
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, length: float) -> Tensor:
-        """x (..., d) -> the same, of `length`."""
-        by = _by(x, length)
-        y = x * by
-        ctx.save_for_backward(y, by)
-        ctx.length = length
-        return y
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
-        """What changes the direction alone; the length is what it was."""
-        y, by = ctx.saved_tensors
-        along = (y * grad).sum(-1, keepdim=True)
-        return torch.addcmul(grad, y, along, value=-(ctx.length**-2)).mul_(by), None
+def evened(x: Tensor) -> Tensor:
+    """Vectors (..., d) whose numbers have a root mean square of 1: `F.rms_norm` in the same way."""
+    return F.rms_norm(x, x.shape[-1:]) if _taught(x) else x * _by(x, math.sqrt(x.shape[-1]))
 
 
 def _by(x: Tensor, length: float) -> Tensor:
     return length / torch.linalg.vector_norm(x, dim=-1, keepdim=True).clamp_min_(TINY)
 
 
-def sized(x: Tensor, length: float = 1.0) -> Tensor:
-    """Vectors (..., d) at one length."""
-    if not (x.requires_grad and torch.is_grad_enabled()):
-        return x * _by(x, length)
-    found: Tensor = Sized.apply(x, length)
-    return found
-
-
-def evened(x: Tensor) -> Tensor:
-    """Vectors (..., d) whose numbers have a root mean square of 1 (Zhang and Sennrich 2019)."""
-    return sized(x, math.sqrt(x.shape[-1]))
+def _taught(x: Tensor) -> bool:
+    return x.requires_grad and torch.is_grad_enabled()
 
 
 class Turned(torch.autograd.Function):
@@ -173,7 +153,7 @@ def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 def turned(x: Tensor, angles: Tensor) -> Tensor:
     """`dit.rotate`, rounded otherwise."""
     cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
-    if not (x.requires_grad and torch.is_grad_enabled()):
+    if not _taught(x):
         return _turn(x, cos, sin)
     found: Tensor = Turned.apply(x, cos, sin)
     return found
