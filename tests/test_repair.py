@@ -257,14 +257,29 @@ def test_what_judges_a_film_is_gone_with_it() -> None:
         gc.enable()
 
 
-def test_no_more_is_remembered_than_will_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    held, judge = [], Critic.judge
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many steps' changes were remembered, verdict after verdict."""
+    counts, judge = [], Critic.judge
 
     def counted(self: Critic, *asked: Any) -> Any:
         found = judge(self, *asked)
-        held.append(len(self._trails))
+        counts.append(len(self._trails))
         return found
 
     monkeypatch.setattr(Critic, "judge", counted)
+    return counts
+
+
+def test_no_more_is_remembered_than_will_be_asked(held: list[int]) -> None:
     made(toy_job(800, repair="report"), Memory())
     assert len(held) == 50 and max(held) <= 3, "a chain's steps depend on the one before"
+
+
+def test_an_endless_film_remembers_as_far_as_it_reaches(held: list[int]) -> None:
+    job = dataclasses.replace(gaussian_job(share=0.3), frames=None)
+    for item in render(job, Memory(), Serial()):
+        if isinstance(item, Frames) and item.first > 2 * job.reach:
+            break
+    assert len(held) > job.reach / 2, "four frames a step, and some of them again"
+    assert max(held) <= job.reach / 4 + TRIES + 2

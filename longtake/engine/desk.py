@@ -145,7 +145,9 @@ class Desk:
             if order.key.attempt < TRIES:
                 return self._again(order), verdict.why
             made = min(tried, key=lambda attempt: attempt.verdict.worst)
-        self._tried.pop(number, None)
+        for attempt in self._tried.pop(number, []):
+            if attempt.key != made.key:
+                self._critic.forget(attempt.key.key)
         if made.verdict.broken:
             what = "the model made frames that are not finite numbers"
             raise MachineError(what, f"step {number}")
@@ -353,10 +355,11 @@ class Desk:
             self._bytes -= _size(old)
 
     def _let_go(self, key: str) -> None:
-        """Drops a clip that nobody can read any more."""
+        """Drops a clip, and how it changes, that nobody can read any more."""
         clip = self._hand.pop(key, None)
         if clip is not None:
             self._bytes -= _size(clip)
+        self._critic.forget(key)
         self.store.drop(key)
 
 

@@ -361,7 +361,7 @@ class Keys:
         self._attempts = attempts or {}
         self._writer: OrderedDict[tuple[int, int, Layer], tuple[int, str]] = OrderedDict()
         self._reach = None if job.frames is not None else job.reach
-        self._left: Counter[str] = Counter()  # indices by key, of an endless film
+        self._left: Counter[int] = Counter()  # indices by call, of an endless film
         self._forgotten: list[str] = []
 
     def writer(self, stage: int, index: int, view: View | None = None) -> tuple[int, str]:
@@ -395,7 +395,7 @@ class Keys:
         for index in call.step.targets:
             self._writer[call.stage, index, layer] = writer
         if self._reach is not None:
-            self._left[key.key] += len(call.step.targets)
+            self._left[call.number] = len(call.step.targets)  # whichever attempt this is
             self._forget(self._reach)
         return key
 
@@ -406,10 +406,10 @@ class Keys:
 
     def _forget(self, reach: int) -> None:
         while len(self._writer) > reach:
-            _, (_, key) = self._writer.popitem(last=False)
-            self._left[key] -= 1
-            if not self._left[key]:
-                del self._left[key]
+            _, (number, key) = self._writer.popitem(last=False)
+            self._left[number] -= 1
+            if not self._left[number]:
+                del self._left[number]
                 self._forgotten.append(key)
 
     def read(

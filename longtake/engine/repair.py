@@ -9,13 +9,12 @@ can only be judged by itself, and no verdict is taken back when more is known.
 from __future__ import annotations
 
 import dataclasses
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from functools import lru_cache, partial
 
 from longtake.clip import Clip, ClipRequest
 from longtake.controls import Controls
-from longtake.engine.job import REACH, Job
+from longtake.engine.job import Job
 from longtake.engine.scoring import Changes, Verdict, scored
 from longtake.engine.store import Store
 from longtake.keys import StepKey
@@ -52,9 +51,7 @@ class Critic:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self._trails: OrderedDict[str, Trail] = OrderedDict()
-        # as long as the keys of an endless film are remembered
-        self._reach = None if job.frames is not None else REACH * len(job.system.stages)
+        self._trails: dict[str, Trail] = {}
         # of the controls alone: a cache over a method of its own would hold the critic in a ring,
         # and all its trails until the collector next looks for rings
         self._heard = lru_cache(maxsize=4096)(partial(words_at, job.controls))
@@ -71,8 +68,6 @@ class Critic:
         history = self._nearest(behind, min(clip.at))
         verdict, own = scored(clip, observed, [part for _, part in history], self._heard)
         self._trails[key] = ((min(clip.at), own), *history[: HISTORY - 1])
-        while self._reach is not None and len(self._trails) > self._reach:
-            self._trails.popitem(last=False)
         return verdict
 
     def forget(self, key: str) -> None:
@@ -93,7 +88,6 @@ class Critic:
         found: set[tuple[int, Changes]] = set()
         for key in behind:
             if key in self._trails:
-                self._trails.move_to_end(key)
                 found.update(self._trails[key])
         near = sorted(found, key=lambda part: (abs(part[0] - place), part[0]))
         return tuple(near[:HISTORY])
