@@ -98,15 +98,19 @@ class Cue:
 class Controls:
     """Control tracks over a stage's timeline.
 
-    cues: in the order of their starts.
-    times: seconds at the centre of an index, as (first, step) per take in `takes`.
-    passage: seconds over which one cue turns into the next where no cut parts them.
+    cues: in the order of their starts. passage: seconds over which one cue turns into the next where
+    no cut parts them. clock: seconds at the centre of an index. TypeError for cues that are no tuple:
+    tracks by name are none, and would say nothing.
     """
 
     cues: tuple[Cue, ...] = ()
     encoder: Encoder | None = None
     passage: float = 0.0
     clock: Clock = dataclasses.field(default_factory=lambda: Clock(((0, 0.0),), 1.0))
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.cues, tuple):
+            raise TypeError(f"cues of type {type(self.cues).__name__}; try a tuple of Cue")
 
     def mix(self, index: int) -> tuple[tuple[int, float], ...]:
         """Which cues speak at `index` and how loudly (weights sum to 1)."""

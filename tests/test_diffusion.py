@@ -187,3 +187,9 @@ def test_guidance_moves_away_from_what_was_not_observed(net):
     torch.testing.assert_close(led, alone + 1.6 * (plain - alone), atol=1e-3, rtol=1e-3)
     first = model(net, steps=1, context=1.6).sample(request((2, 3))).frames
     torch.testing.assert_close(first, alone)
+
+
+def test_tracks_by_name_are_no_cues() -> None:
+    """Else they would be taken, and a film made that has heard nothing."""
+    with pytest.raises(TypeError, match="tuple of Cue"):
+        Controls({"text": torch.zeros(2, 3)})  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from longtake.clip import Clip, ClipSpec, Noise
 from longtake.errors import FitError, InputError
 from longtake.models.gan import GANModel, Inverted, Playing, jittered
-from longtake.nets.adversarial import hinge, non_saturating, steepness
+from longtake.nets.adversarial import hinge, non_saturating, relativistic, steepness
 from longtake.nets.critics import ClipCritic, CriticShape, FrameCritic, PairCritic, SparseCritic
 from longtake.nets.synthesis import (
     CoordinatePainter,
@@ -122,6 +122,9 @@ def test_games_by_hand() -> None:
     torch.testing.assert_close(critic, torch.tensor(expect))
     generator, critic = hinge(real, made)
     assert generator.tolist() == [0.0, 3.0] and critic.tolist() == [2.0, 0.0]
+    generator, critic = relativistic(real, made)
+    torch.testing.assert_close(generator, torch.tensor([two, 5 + math.log1p(math.exp(-5))]))
+    torch.testing.assert_close(critic, torch.tensor([two, math.log1p(math.exp(-5))]))
 
 
 def test_steepness_of_a_plane_is_its_slope() -> None:
@@ -129,6 +132,57 @@ def test_steepness_of_a_plane_is_its_slope() -> None:
     slope = torch.arange(8.0).view(2, 1, 2, 2)
     scores = (frames * slope).flatten(1).sum(1)
     assert steepness(scores, frames).tolist() == [140.0] * 3
+
+
+def test_slopes_are_held_now_and_then_at_more_weight() -> None:
+    def critic(seed: int, **weights: float) -> Tensor:
+        gan = model(playing=Playing(**{"steep": 0.0} | weights))
+        return gan.losses(request((0, 1, 2), frame=FRAME, seed=seed), Clip(film(3, 1), (0, 1, 2)))[
+            "critic"
+        ]
+
+    rare = 0
+    for seed in range(24):
+        plain = critic(seed)
+        both = critic(seed, steep=1.0) + critic(seed, steep_made=2.0) - 2 * plain
+        assert (both > 0).all()
+        more = critic(seed, steep=1.0, steep_made=2.0, every=3) - plain
+        rare += bool(more.any())
+        torch.testing.assert_close(more, 3 * both if more.any() else 0 * both, rtol=1e-3, atol=1e-5)
+    assert 2 <= rare <= 16, "one in three"
+
+
+def test_painted_numbers_stay_within_a_limit() -> None:
+    shape = dataclasses.replace(SHAPE, limit=0.5)
+    torch.manual_seed(0)
+    free, held = (Generator(s, PicturePainter(s)) for s in (SHAPE, shape))
+    held.load_state_dict(free.state_dict())
+    asked = torch.randn(1, 8), torch.randn(1, 4, 6), torch.zeros(1, dtype=torch.float64), FRAME[1:]
+    for generator in (free, held):
+        generator.painter.colours[0].bias.data += 9.0
+    torch.testing.assert_close(held(*asked), 0.5 * (2 * free(*asked)).tanh())
+    with pytest.raises(ValueError, match="limit"):
+        SynthesisShape(limit=-1.0)
+
+
+def test_what_the_model_made_itself_is_no_part_of_the_truth() -> None:
+    heard: list[Tensor] = []
+
+    class Listening(ClipCritic):
+        def forward(self, frames: Tensor, times: Tensor) -> Tensor:
+            heard.append(frames.detach())
+            return super().forward(frames, times)
+
+    critics = [Listening(CriticShape(widths=(8, 8)))]
+    gan = model(observer=True, playing=Playing(near=1.0), critics=critics)
+    own, truth = Clip(film(2, 1).flip(-1), (0, 1)), Clip(film(4, 1), (0, 1, 2, 3))
+    asked = request((2, 3), own, frame=FRAME)
+    named = gan.losses(asked, truth)
+    real, made = heard
+    assert torch.equal(real, truth.frames) and torch.equal(made[:, :2], own.frames)
+    assert not named["near"].any(), "nothing says that it goes on like the truth"
+    assert gan.losses(asked, truth.pick((2, 3)))["near"].all()
+    assert torch.equal(heard[2][:, :2], own.frames), "what is observed is of the film"
 
 
 CRITICS = {
@@ -249,6 +303,8 @@ def test_what_does_not_fit_is_refused() -> None:
         (lambda: model(truncation=2.0), "truncation"),
         (lambda: Playing("chess"), "hinge"),
         (lambda: Playing(steep=-1.0), "steep"),
+        (lambda: Playing(steep_made=math.inf), "steep_made"),
+        (lambda: Playing(every=0), "every"),
         (lambda: Inverted(model(), steps=0), "steps=50"),
     ):
         with pytest.raises(InputError, match=message):

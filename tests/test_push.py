@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -131,6 +132,25 @@ def shove(here: Any, truth: Truth, at: int, rng: torch.Generator) -> None:
     place[at:, 0, 0] -= 0.2 * later
 
 
+def kick(here: Any, truth: Truth, at: int, rng: torch.Generator) -> None:
+    """A disc that nothing touches speeds up for a while, any way that is free, whatever is near it."""
+    place, touched = truth["position"], truth["touched"][at - 2 :].any(0)
+    gone = (torch.arange(1, len(place) - at + 1) / here.fps).clamp(max=0.2)
+    for _ in range(5000):
+        n, angle = pick(rng, 4), float(torch.rand(1, generator=rng)) * 2 * math.pi
+        way = torch.tensor([math.cos(angle), math.sin(angle)])
+        pace = float(truth["velocity"][at - 1, n].norm()) + 0.3
+        pace += 0.5 * float(torch.rand(1, generator=rng))
+        course = place[at - 1, n] + pace * gone[:, None] * way
+        pairs = [(place[at:, m], RADII[m]) for m in range(4) if m != n]
+        pairs.append((truth["pusher"][at:], PUSHER))
+        free = all(((course - other).norm(dim=-1) > RADII[n] + r).all() for other, r in pairs)
+        if free and not touched[n] and 0.1 < course.min() and course.max() < 0.9:
+            place[at:, n] = course
+            return
+    raise AssertionError("no room for a kick")
+
+
 BREAKS = {"teleport": teleport, "penetration": penetrate, "energy": gain, "identity": identity}
 
 
@@ -145,6 +165,12 @@ def test_planted_breaks_are_found(law: str) -> None:
 def test_gains_beside_other_things_are_found(plant: Any, fps: float) -> None:
     hits, _ = caught("push", "energy", plant, films=12, frames=32, fps=fps)
     assert hits == 12
+
+
+@pytest.mark.parametrize("fps", [5.0, 12.0, 25.0])
+def test_kicks_are_found_wherever_they_are(fps: float) -> None:
+    hits, _ = caught("push", "energy", kick, films=14, frames=24, fps=fps)
+    assert hits == 14
 
 
 @pytest.mark.parametrize("size", [(64, 64), (128, 96)])

@@ -9,7 +9,6 @@ import math
 import pytest
 import torch
 from family_parts import codes, request, shaken
-from torch.nn import functional as F
 
 from longtake.clip import Clip, ClipSpec
 from longtake.controls import Controls
@@ -17,18 +16,14 @@ from longtake.errors import FitError, InputError
 from longtake.models.picking import Picking, pick
 from longtake.models.sheets import sheet
 from longtake.models.tokens import Reader, TokenModel
-from longtake.nets.dit import rotate
 from longtake.nets.gpt import GPT, product
 from longtake.nets.rotary import by_parts, frequencies, shares
 from longtake.nets.tokens import (
     RelativeBias,
     TokenShape,
     causal,
-    evened,
     nearby,
     prefix_causal,
-    sized,
-    turned,
 )
 
 SHAPE = TokenShape(codes=5, width=32, blocks=2, head=16, text=3)
@@ -253,25 +248,6 @@ def test_prefixes_take_no_more_room_than_they_may() -> None:
     for seed in range(1, 6):
         law.sample(request((3,), Clip(codes(1, seed=seed), (0,))))
     assert len(law._prefixes._kept) == 2 and one.size > 0
-
-
-def test_quick_operations_are_the_plain_ones() -> None:
-    """Values and gradients; a gradient of the gradient, which turning has not, is refused."""
-    x = torch.randn(2, 3, 5, 8, dtype=torch.double, requires_grad=True)
-    angles = torch.randn(2, 1, 5, 4, dtype=torch.double)
-    pairs = {
-        sized: lambda x: F.normalize(x, dim=-1),
-        evened: lambda x: F.rms_norm(x, (8,)),
-        lambda x: turned(x, angles): lambda x: rotate(x, angles),
-    }
-    for quick, plain in pairs.items():
-        torch.testing.assert_close(quick(x), plain(x))
-        torch.testing.assert_close(quick(x.detach()), plain(x.detach()))
-        assert torch.autograd.gradcheck(quick, x)
-    (grad,) = torch.autograd.grad(turned(x, angles).pow(3).sum(), x, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        grad.sum().backward()
-    assert not sized(torch.zeros(2, 4)).any()
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.float64])

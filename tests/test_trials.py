@@ -13,13 +13,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from longtake.clip import Codec
-from longtake.codecs.pixels import PixelCodec
+from longtake.codecs.kl import KLCodec
 from longtake.codecs.vq import VQCodec
 from longtake.lab import families
 from longtake.lab.bench import Lab
 from longtake.lab.families import FAMILIES, SCHEME, STEP, WINDOW, Trial, bars, shuffled
 from longtake.lab.measures import Clips
-from longtake.nets.convolutional import VideoShape, VQVideo
+from longtake.nets.convolutional import KLVideo, VideoShape, VQVideo
 from longtake.nets.quantise import LookupFree
 from longtake.steps import Plan, Timeline
 
@@ -37,16 +37,17 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
         VideoShape(4, (8, 8), (False,), taps=3, causal=True, patch=(2, 4)), LookupFree(4)
     )
 
+    plain = KLVideo(VideoShape(8, (8, 8, 8), (False, False), patch=(1, 2))).requires_grad_(False)
+
     def codec(trial: Trial) -> Codec:
         if trial.family.kind == "fine":
             return VQCodec(coded, "test")
-        return PixelCodec()
+        return KLCodec(plain, torch.zeros(8), torch.ones(8), "test")
 
     def pool(trial: Trial, use: str, count: int, frames: int) -> torch.Tensor:
         if trial.family.kind == "fine":
             return torch.randint(16, (8, 10, 1, 2, 2))
-        channels = 8 if trial.family.kind == "kl" else 3
-        return torch.rand(8, 10, channels, 8, 8)
+        return torch.rand(8, 10, 8, 8, 8)
 
     small = {n: dataclasses.replace(family, batch=2) for n, family in FAMILIES.items()}
     monkeypatch.setattr(families, "FAMILIES", small)
@@ -62,13 +63,17 @@ def test_one_scheme_asks_what_is_trained_for(bench: Lab) -> None:
     assert kinds == {(0, WINDOW), (WINDOW - STEP, STEP)}
     for name in FAMILIES:
         trial = Trial(bench, name, "digits")
-        draw = trial.batch(trial.latents("train", 8, 10))
+        pool = trial.latents("train", 8, 10)
+        draw = trial.batch(pool, trial.built().model)
         asked = [draw(step) for step in range(40)]
         seen = [0 if r.observed is None else len(r.observed.at) for r, _ in asked]
         assert {(n, len(r.targets)) for n, (r, _) in zip(seen, asked, strict=True)} == kinds
         assert 0 < seen.count(0) < 20
         again, truth = draw(7)
-        assert torch.equal(truth.frames, asked[7][1].frames) and again.targets == truth.at
+        assert torch.equal(truth.frames, asked[7][1].frames) and set(again.targets) <= set(truth.at)
+        own = [r.observed.frames for r, t in asked if r.observed is not None and r.at == t.at]
+        assert bool(own) == (trial.family.own > 0), "truth of all frames is of what the model made"
+        assert not any((film[0, 0] == pool).flatten(2).all(2).any() for film in own)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -86,7 +91,7 @@ def test_a_family_trains_goes_on_and_is_another_net_then(bench: Lab, name: str) 
     with safe_open(trial.folder / "checkpoint.safetensors", "pt") as file:
         assert file.metadata()["step"] == "3"
     model = trial.wearing(path)
-    request, _ = trial.batch(trial.latents("train", 8, 10))(0)
+    request, _ = trial.batch(trial.latents("train", 8, 10), model)(0)
     assert model.sample(request).at == request.targets
 
 
@@ -128,7 +133,7 @@ def test_a_measurement_is_kept_with_its_sheet(
     monkeypatch.setattr(families, "LENGTH", 18)
     monkeypatch.setattr(families, "LONG", 24)
     generator = torch.Generator().manual_seed(0)
-    given = torch.randint(256, (8, 18, 3, 32, 32), generator=generator, dtype=torch.uint8)
+    given = torch.randint(256, (8, 18, 3, 64, 64), generator=generator, dtype=torch.uint8)
     monkeypatch.setattr(Trial, "video", lambda self, use, count, frames: given)
     monkeypatch.setattr(families, "clip_features", means)
     list(trial.learn(60, 1))

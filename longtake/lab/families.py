@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from longtake.clip import Clip, ClipModel, ClipRequest, ClipSpec, Codec, Noise
-from longtake.codecs.pixels import PixelCodec
 from longtake.controls import Controls
 from longtake.keys import fingerprint
 from longtake.lab import coding
@@ -31,12 +31,16 @@ from longtake.lab.measures import Clips, clip_distance, clip_features
 from longtake.lab.shared import SIZE, STEPS, make_codec, parameters, read_codec
 from longtake.schemes import find_scheme
 from longtake.train import Schedule, Tools, adversarial, fit, in_half, optimisers
+from longtake.train.cost import nets_of
+from longtake.train.lessons import as_they_were
 
 WINDOW, STEP = 6, 3
 SCHEME = find_scheme(f"autoregressive:window={WINDOW},step={STEP}")
 FPS = {"digits": 10.0, "sky": 4.0}  # in a second of sky little moves
-TAKES, FRAMES = 240, 48  # to learn from
+TAKES, FRAMES = 960, 48  # to learn from
+CODED = 320  # takes that a codec learns from, for twice as many steps as a shared one
 FILMS, LENGTH = 96, 40  # to measure on
+CALLS = 6  # of a film that a model makes itself, at most, before it learns to go on
 ALONE = 0.25  # share of the batches that observe nothing, as a film's first call does
 MARKS = 4  # of a training, from which the course of the distance is measured
 LONG = 256  # frames of the films on a contact sheet
@@ -53,7 +57,10 @@ class Built:
 
 @dataclasses.dataclass(frozen=True)
 class Family:
-    """How a family is built and trained. kind: of its codec, "pixels" for none. half: products in bfloat16."""
+    """How a family is built and trained. kind: of its codec. half: products in bfloat16.
+    clip: length that gradients are cut to; a critic's, most of it now and then from what holds it, are not.
+    own: share of the batches that observe something in which it is what the model made itself.
+    """
 
     build: Callable[[ClipSpec], Built]
     kind: str
@@ -61,7 +68,8 @@ class Family:
     rate: float
     tools: Tools = optimisers
     half: bool = True
-    size: tuple[int, int] = SIZE
+    clip: float = 1.0
+    own: float = 0.0
 
 
 def diffusion(spec: ClipSpec) -> Built:
@@ -99,35 +107,27 @@ def masked(spec: ClipSpec) -> Built:
 
 
 def gan(spec: ClipSpec) -> Built:
-    """A generator that sees what is observed, judged frame by frame and as clips; blocks of pixels."""
+    """A generator that sees what is observed, judged frame by frame and as clips, on latents."""
     from longtake.models.gan import GANModel, Playing
     from longtake.nets.critics import ClipCritic, CriticShape, FrameCritic
     from longtake.nets.synthesis import FrameObserver, Generator, PicturePainter, SynthesisShape
 
-    channels = int(spec.frame[0] or 0)
-    shape = SynthesisShape(channels, style=64, motion=32, widths=(96, 64))
-    judging = CriticShape(channels, widths=(32, 64))
+    shape = SynthesisShape(8, style=64, motion=32, widths=(128, 96), limit=6.0)
+    judging = CriticShape(8, widths=(64, 128))
     generator = Generator(shape, PicturePainter(shape), FrameObserver(shape))
     critics = [FrameCritic(judging), ClipCritic(judging)]
-    model = GANModel(generator, critics, spec, playing=Playing(steep=0.5, near=20.0))
+    playing = Playing("relativistic", steep=5.0, steep_made=5.0, every=4, near=1.0)
+    model = GANModel(generator, critics, spec, playing=playing)
     return Built(model, model.nets, model.parts)
-
-
-def players(
-    module: nn.Module, params: Sequence[nn.Parameter], rate: float
-) -> list[torch.optim.Optimizer]:
-    """Muon for what paints; for critics Adam without momentum, at a quarter of the rate."""
-    judging = {id(p) for p in module.get_submodule("critics").parameters()}
-    if id(params[0]) in judging:
-        return adversarial(module, params, rate / 4)
-    return optimisers(module, params, rate)
 
 
 FAMILIES: Mapping[str, Family] = {
     "diffusion": Family(diffusion, "kl", batch=24, rate=2e-3),
     "tokens": Family(tokens, "fine", batch=8, rate=2e-3),
     "masked": Family(masked, "fine", batch=8, rate=2e-3),
-    "gan": Family(gan, "pixels", 8, 4e-3, players, half=False, size=(32, 32)),
+    "gan": Family(
+        gan, "kl", batch=24, rate=2e-3, tools=adversarial, half=False, clip=math.inf, own=0.5
+    ),
 }
 
 
@@ -157,9 +157,9 @@ class Trial:
     def learn_codec(self) -> Iterator[Trained]:
         """Its world's codec, unless it is there."""
         kind, path = self.family.kind, self._codec_file()
-        if kind != "pixels" and not path.exists():
-            steps = self.lab.count(STEPS[kind])
-            takes = self.lab.count(160, least=8)
+        if not path.exists():
+            steps = self.lab.count(2 * STEPS[kind])
+            takes = self.lab.count(CODED, least=8)
             path.parent.mkdir(parents=True, exist_ok=True)
             for line in make_codec(self.world, kind, path.parent, steps=steps, takes=takes):
                 yield Trained(f"{self.world}_{kind}", steps, line)
@@ -170,8 +170,6 @@ class Trial:
 
     def codec(self) -> Codec:
         """The shared codec of the world, or one made for this bench."""
-        if self.family.kind == "pixels":
-            return PixelCodec(2)
         return read_codec(self._codec_file(), self.family.kind)
 
     def built(self) -> Built:
@@ -185,9 +183,8 @@ class Trial:
 
     def video(self, use: str, count: int, frames: int) -> Tensor:
         """Films of the world in bytes (n, t, 3, h, w), rendered once."""
-        size = self.family.size
-        made = lambda: coding.films(self.lab, self.world, use, count, frames, self.fps, size)  # noqa: E731
-        return self.lab.kept(f"{self.world}/{use}-{size[0]}", lambda: {"video": made()})["video"]
+        made = lambda: coding.films(self.lab, self.world, use, count, frames, self.fps)  # noqa: E731
+        return self.lab.kept(f"{self.world}/{use}-{SIZE[0]}", lambda: {"video": made()})["video"]
 
     def latents(self, use: str, count: int, frames: int) -> Tensor:
         """The same as latents or codes, encoded once."""
@@ -211,28 +208,37 @@ class Trial:
         """Seconds between latent frames."""
         return self.codec().spec.stride / self.fps
 
-    def batch(self, pool: Tensor) -> Callable[[int], tuple[ClipRequest, Clip]]:
+    def batch(self, pool: Tensor, model: ClipModel) -> Callable[[int], tuple[ClipRequest, Clip]]:
         """Numbered batches: requests as the scheme makes them, and their truth."""
-        rows, samples = self.family.batch, tuple(range(self.family.batch))
+        rows, samples, frame = self.family.batch, tuple(range(self.family.batch)), pool.shape[2:]
 
         def drawn(step: int) -> tuple[ClipRequest, Clip]:
             rng = np.random.default_rng([self.lab.seed, step])
             row = torch.from_numpy(rng.integers(len(pool), size=rows))
             begin = torch.from_numpy(rng.integers(pool.shape[1] - WINDOW + 1, size=rows))
             frames = pool[row[:, None], begin[:, None] + torch.arange(WINDOW)]
-            whole = Clip(frames, tuple(range(WINDOW)))
             first = 0 if rng.random() < ALONE else WINDOW - STEP
-            seen = whole.pick(whole.at[:first]) if first else None
-            asked = ClipRequest(
+            calls = int(rng.integers(1, CALLS + 1)) if rng.random() < self.family.own else 0
+            start = STEP * calls if first else 0
+            whole = Clip(frames, tuple(range(start, start + WINDOW)))
+            seen, truth = None, whole.pick(whole.at[first:])
+            if first and calls:
+                asked = {"seed": step, "frame": tuple(frame), "interval": self.interval}
+                with torch.no_grad(), as_they_were(list(nets_of(model))):
+                    film = films(model, SCHEME, start + first, rows, **asked)
+                seen, truth = Clip(film[:, start:], whole.at[:first]), whole
+            elif first:
+                seen = whole.pick(whole.at[:first])
+            request = ClipRequest(
                 whole.at[first:],
                 seen,
                 Controls(),
                 Noise(step),
-                tuple(frames.shape[2:]),
+                tuple(frame),
                 samples,
                 self.interval,
             )
-            return asked, whole.pick(asked.targets)
+            return request, truth
 
         return drawn
 
@@ -240,7 +246,13 @@ class Trial:
         """Trains it by the clock, `most` steps at most; keeps the averaged weights at some marks."""
         pool, built, family = self.latents("train", TAKES, FRAMES), self.built(), self.family
         schedule = Schedule(
-            most, family.rate, minutes=minutes, ema=0.995, save_every=25, seed=self.lab.seed
+            most,
+            family.rate,
+            minutes=minutes,
+            ema=0.995,
+            clip=family.clip,
+            save_every=25,
+            seed=self.lab.seed,
         )
 
         def losses(pair: tuple[ClipRequest, Clip]) -> Mapping[str, Tensor]:
@@ -258,7 +270,7 @@ class Trial:
         for line in fit(
             built.net,
             in_half(losses) if family.half else losses,
-            self.batch(pool),
+            self.batch(pool, built.model),
             schedule,
             self.folder,
             built.parts,
@@ -288,7 +300,7 @@ class Trial:
 
     def filmed(self, model: ClipModel, count: int, frames: int) -> Tensor:
         """Films by the scheme, in bytes."""
-        codec, (width, height) = self.codec(), self.family.size
+        codec, (width, height) = self.codec(), SIZE
         told = codec.spec
         frame = (told.channels, height // told.down, width // told.down)
         asked = {"seed": self.lab.number("films"), "frame": frame, "interval": self.interval}

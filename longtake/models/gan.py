@@ -28,22 +28,28 @@ Augment = Callable[[Tensor, Tensor], Tensor]  # frames (b, t, c, h, w), chance (
 
 @dataclasses.dataclass(frozen=True)
 class Playing:
-    """How the game is trained. game: of `GAMES`. steep: weight of R1, half of gamma. near: weight of the
-    mean absolute error of what is made beside something observed (Isola et al. 2017, eq. 3). augment: of
-    real and made clips alike (Zhao et al. 2020), one change for all frames of a clip.
+    """How the game is trained. game: of `GAMES`. steep: weight of R1, half of gamma; steep_made: of R2.
+    every: both are asked at one batch in so many, at so many times the weight (Karras et al. 2020,
+    StyleGAN2, appendix B). near: weight of the mean absolute error of what is made beside something
+    observed (Isola et al. 2017, eq. 3). augment: of real and made clips alike (Zhao et al. 2020), one
+    change for all frames of a clip.
     """
 
     game: str = "non-saturating"
     steep: float = 1.0
+    steep_made: float = 0.0
+    every: int = 1
     near: float = 0.0
     augment: Augment | None = None
 
     def __post_init__(self) -> None:
         if self.game not in GAMES:
             raise InputError(f"unknown game '{self.game}'", "GAN", nearest(self.game, GAMES))
-        for name in ("steep", "near"):
+        for name in ("steep", "steep_made", "near"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise InputError(f"{name}={getattr(self, name)}", "GAN", f"{name}=1, 0 for none")
+        if self.every < 1:
+            raise InputError(f"every={self.every}", "GAN", "every=1")
 
 
 class GANModel:
@@ -132,18 +138,24 @@ class GANModel:
     def losses(self, request: ClipRequest, truth: Clip) -> Mapping[str, Tensor]:
         """ "generator" and "critic", summed over the critics; "near" if asked.
 
+        Truth at observed indices, too, says that what is observed is no part of it, as what the model made
+        itself is not: critics then compare it whole, and nothing is near.
         Only the frames some critic looks at are made. Both players' losses come from one pass; `fit`
         with `parts` takes from each what is its own.
         """
         self.nets.train()
         play, styles = self.playing, self.styles(request, truncation=1.0)
         seen = request.observed
-        whole = truth if seen is None else Clip.join([seen, truth])
+        own = seen is not None and set(seen.at) <= set(truth.at)
+        whole = truth if seen is None or own else Clip.join([seen, truth])
         views = [
             self._looked_at(request, whole.at, critic.frames, number)
             for number, critic in enumerate(self._judges)
         ]
-        near = bool(play.near) and seen is not None  # else nothing says which film it is
+        near = (
+            bool(play.near) and seen is not None and not own
+        )  # else nothing says which film it is
+        held = float(self._chance(request, "held")[0, 0]) < 1 / play.every
         looked_at = {index for at in views for index in at}
         targets = tuple(n for n in request.targets if near or n in looked_at)
         painted = self.painted(styles, request, _seconds(targets, request.interval))
@@ -160,10 +172,12 @@ class GANModel:
                 )
             real = real.requires_grad_()
             times = _seconds(at, request.interval).to(styles)
-            scores = critic(real, times)
-            generator, judging = GAMES[play.game](scores, critic(fake, times))
-            if play.steep:
-                judging = judging + play.steep * steepness(scores, real)
+            truly, falsely = critic(real, times), critic(fake, times)
+            generator, judging = GAMES[play.game](truly, falsely)
+            if play.steep and held:
+                judging = judging + play.every * play.steep * steepness(truly, real)
+            if play.steep_made and held:
+                judging = judging + play.every * play.steep_made * steepness(falsely, fake)
             named["generator"] = named["generator"] + generator
             named["critic"] = named["critic"] + judging
         if play.near:

@@ -21,10 +21,21 @@ def hinge(real: Tensor, made: Tensor) -> tuple[Tensor, Tensor]:
     return -made, F.relu(1 + made) + F.relu(1 - real)
 
 
-GAMES: Mapping[str, Game] = {"non-saturating": non_saturating, "hinge": hinge}
+def relativistic(real: Tensor, made: Tensor) -> tuple[Tensor, Tensor]:
+    """(b,) scores -> the generator's and the critic's losses: of pairs, which of both is the more real one
+    (Jolicoeur-Martineau 2019; with both gradients held, Huang et al. 2024, R3GAN, equation 4).
+    """
+    return F.softplus(real - made), F.softplus(made - real)
+
+
+GAMES: Mapping[str, Game] = {
+    "non-saturating": non_saturating,
+    "hinge": hinge,
+    "relativistic": relativistic,
+}
 
 
 def steepness(scores: Tensor, frames: Tensor) -> Tensor:
-    """|d score / d frames|^2 of every sample, (b,): R1 on real frames (Mescheder et al. 2018, eq. 9)."""
+    """|d score / d frames|^2 of every sample, (b,): R1 of real frames, R2 of made (Mescheder et al. 2018, eq. 9-10)."""
     (grad,) = torch.autograd.grad(scores.sum(), frames, create_graph=True)
     return grad.square().flatten(1).sum(1)

@@ -10,10 +10,11 @@ import copy
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from longtake.nets.gpt import GPT
 from longtake.nets.quantise import straight_through
-from longtake.nets.tokens import Memory, PlacedAttention, TokenBlock, evened
+from longtake.nets.tokens import Memory, PlacedAttention, TokenBlock
 
 
 class DualBlock(nn.Module):
@@ -39,7 +40,7 @@ class DualBlock(nn.Module):
         memory: tuple[Memory, int] | None = None,
     ) -> Tensor:
         """As `TokenBlock`; own (n, m): what the frozen channel may look at, seen (n, m): the new one."""
-        y = evened(x)
+        y = F.rms_norm(x, x.shape[-1:])
         found = []
         for channel, (attention, mask) in enumerate(((self.base.attention, own), (self.new, seen))):
             k, v = attention.keys(y, held)
@@ -49,7 +50,7 @@ class DualBlock(nn.Module):
             found.append(attention.mix(attention.queries(y, asked), k, v, mask, None))
         alpha = straight_through(self.alpha, self.alpha.clamp(0, 1)).to(x.dtype)
         x = x + alpha * found[0] + (1 - alpha) * found[1]
-        return x + self.base.mixer(evened(x))
+        return x + self.base.mixer(F.rms_norm(x, x.shape[-1:]))
 
 
 class DualGPT(nn.Module):
@@ -105,5 +106,5 @@ class DualGPT(nn.Module):
         ask, hold = self.shape.turns(asked), self.shape.turns(held)
         for number, block in enumerate(self.blocks):
             x = block(x, ask, hold, own, seen, None if memory is None else (memory, number))
-        logits: Tensor = self.leave(evened(x))
+        logits: Tensor = self.leave(F.rms_norm(x, x.shape[-1:]))
         return logits.float()

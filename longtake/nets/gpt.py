@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from longtake.nets.tokens import Memory, TokenBlock, TokenShape, causal, evened, sized
+from longtake.nets.tokens import Memory, TokenBlock, TokenShape, causal
 
 Bias = Callable[[Tensor, Tensor], Tensor]  # places asked and held -> (b, heads, n, m)
 Product = Callable[[Tensor], Tensor]
@@ -84,7 +84,7 @@ class GPT(nn.Module):
         for number, block in enumerate(self.blocks):
             kept = None if memory is None else (memory, number)
             x = block(x, ask, hold, mask, added, kept)
-        logits: Tensor = self.leave(evened(x))
+        logits: Tensor = self.leave(F.rms_norm(x, x.shape[-1:]))
         return logits.float()
 
 
@@ -106,7 +106,7 @@ class Decoder:
 
     held, asked (b, m, axes), text (b, m, d): of all tokens there will be, those of the memory first.
     Queries, keys and values come of one product; keys lie transposed, in a store that is as long as
-    it will get. Weights are copies of those of the moment.
+    it will get. Weights are those of the moment.
     """
 
     @torch.inference_mode()
@@ -150,8 +150,8 @@ class Decoder:
             asked, held = self._places
             added = net.bias(asked[:, here:stop], held[:, :stop]).flatten(0, 1)
         for qkv, out, up, down, sharpness, keys, values in self._layers:
-            y = qkv(evened(x)).view(b, 3, self.heads, -1)
-            both = sized(y[:, :2])
+            y = qkv(F.rms_norm(x, (width,))).view(b, 3, self.heads, -1)
+            both = F.normalize(y[:, :2], dim=-1)
             both = torch.addcmul(both * cos, both.roll(half, -1), sin)
             keys[:, :, here], values[:, here] = both[:, 1].flatten(0, 1), y[:, 2].flatten(0, 1)
             q = (both[:, 0] * sharpness).view(-1, 1, 2 * half)
@@ -159,7 +159,7 @@ class Decoder:
             score = score if added is None else score + added
             y = torch.bmm(score.softmax(-1), values[:, :stop]).view(b, width)
             x = x + out(y)
-            gate, value = up(evened(x)).chunk(2, -1)
+            gate, value = up(F.rms_norm(x, (width,))).chunk(2, -1)
             x = x + down(F.silu(gate) * value)
         self.count = stop
-        return self._leave(evened(x)).float()
+        return self._leave(F.rms_norm(x, (width,))).float()

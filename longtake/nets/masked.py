@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from longtake.nets.tokens import TokenBlock, TokenShape, evened
+from longtake.nets.tokens import TokenBlock, TokenShape
 
 HIDDEN, HINT, KNOWN = 0, 1, 2  # what a position's code is: absent, perhaps right, right
 
@@ -40,7 +41,7 @@ class _Exit(nn.Linear):
         nn.init.zeros_(self.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(evened(x)).float()
+        return super().forward(F.rms_norm(x, x.shape[-1:])).float()
 
 
 class MaskedTransformer(nn.Module):
@@ -120,5 +121,5 @@ class TokenCritic(nn.Module):
         turns = self.shape.turns(places)
         for block in self.blocks:
             x = block(x, turns, turns)
-        logits: Tensor = self.leave(evened(x))[..., 0]
+        logits: Tensor = self.leave(F.rms_norm(x, x.shape[-1:]))[..., 0]
         return logits.float()

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from longtake.nets.dit import Mixer, waves
 from longtake.nets.rotary import angles, by_parts, frequencies, shares
-from longtake.nets.tokens import PlacedAttention, evened
+from longtake.nets.tokens import PlacedAttention
 from longtake.nets.unet import Told
 
 
@@ -85,11 +85,11 @@ class PackedBlock(nn.Module):
     def forward(self, x: Tensor, told: Tensor, turns: Tensor, mask: Tensor | None) -> Tensor:
         shift, scale, gate, shift2, scale2, gate2 = (told + self.table)[:, :, :, None].unbind(2)
         x = x.unflatten(1, (told.shape[1], -1))  # (b, f, tokens of each, d)
-        y = torch.addcmul(shift, evened(x), 1 + scale).flatten(1, 2)
+        y = torch.addcmul(shift, F.rms_norm(x, x.shape[-1:]), 1 + scale).flatten(1, 2)
         k, v = self.attention.keys(y, turns)
         y = self.attention.mix(self.attention.queries(y, turns), k, v, mask, None)
         x = torch.addcmul(x, y.view_as(x), 1 + gate)
-        y = torch.addcmul(shift2, evened(x), 1 + scale2)
+        y = torch.addcmul(shift2, F.rms_norm(x, x.shape[-1:]), 1 + scale2)
         return torch.addcmul(x, self.mixer(y), 1 + gate2).flatten(1, 2)
 
 
@@ -153,7 +153,7 @@ class PackedTransformer(nn.Module):
         turns = angles(row.places, self.shape.rates)
         for block in self.blocks:
             y = block(y, row.told, turns, mask)
-        found: Tensor = self.leave(evened(y))
+        found: Tensor = self.leave(F.rms_norm(y, y.shape[-1:]))
         return found
 
     def _row(self, x: Tensor, level: Tensor, times: Tensor, told: Told) -> Row:

@@ -27,7 +27,8 @@ class SynthesisShape:
 
     style, motion: numbers in a video's style, in a moment's motion code. widths: of the painter,
     coarsest first, each level twice the size of the one before. spacing: seconds between motion
-    anchors. reach: anchors on each side that shape an anchor.
+    anchors. reach: anchors on each side that shape an anchor. limit: that painted numbers near, but
+    never reach; 0 for none.
     """
 
     channels: int = 3
@@ -36,10 +37,13 @@ class SynthesisShape:
     widths: tuple[int, ...] = (64, 64, 32, 32)
     spacing: float = 1.6
     reach: int = 2
+    limit: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.spacing > 0:
             raise ValueError(f"spacing={self.spacing}; try 1.6 seconds")
+        if not 0 <= self.limit < math.inf:
+            raise ValueError(f"limit={self.limit}; try 1, 0 for none")
         if self.reach < 0 or min(self.style, self.motion, *self.widths) < 1:
             raise ValueError(f"sizes of {self}; try 1 or more")
 
@@ -299,4 +303,5 @@ class Generator(nn.Module):
             told = self.observer(*seen, times)
         styles = style.repeat_interleave(t, 0)
         frames: Tensor = self.painter(styles, motion, size, told).unflatten(0, (b, t))
-        return frames
+        most = self.shape.limit
+        return most * (frames / most).tanh() if most else frames

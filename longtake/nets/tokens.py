@@ -9,16 +9,13 @@ also name both).
 from __future__ import annotations
 
 import dataclasses
-import math
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from longtake.nets.dit import Mixer
+from longtake.nets.dit import Mixer, rotate
 from longtake.nets.rotary import angles, by_parts, frequencies, shares
 
 
@@ -71,9 +68,6 @@ class TokenShape:
         return angles(places, self.rates)
 
 
-TINY = 1e-12  # shorter vectors keep their length over this
-
-
 class Memory:
     """Keys and values of the tokens read so far, one pair a block: what makes the next token cheap."""
 
@@ -107,58 +101,6 @@ class Memory:
         return k, v
 
 
-def sized(x: Tensor) -> Tensor:
-    """Vectors (..., d) at length 1: `F.normalize`, in fewer operations where no gradient is wanted."""
-    return F.normalize(x, dim=-1) if _taught(x) else x * _by(x, 1.0)
-
-
-def evened(x: Tensor) -> Tensor:
-    """Vectors (..., d) whose numbers have a root mean square of 1: `F.rms_norm` in the same way."""
-    return F.rms_norm(x, x.shape[-1:]) if _taught(x) else x * _by(x, math.sqrt(x.shape[-1]))
-
-
-def _by(x: Tensor, length: float) -> Tensor:
-    return length / torch.linalg.vector_norm(x, dim=-1, keepdim=True).clamp_min_(TINY)
-
-
-def _taught(x: Tensor) -> bool:
-    return x.requires_grad and torch.is_grad_enabled()
-
-
-class Turned(torch.autograd.Function):
-    """`dit.rotate` in fewer passes through memory, forwards and back: what was turned is turned back."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        """x (..., d) by angles whose cosines and sines (..., d/2) broadcast to its halves."""
-        ctx.save_for_backward(cos, sin)
-        return _turn(x, cos, sin)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
-        """Angles have no gradient: places are not learned."""
-        cos, sin = ctx.saved_tensors
-        return _turn(grad, cos, -sin), None, None
-
-
-def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    half = x.shape[-1] // 2
-    y = x * torch.cat([cos, cos], -1)
-    y[..., :half].addcmul_(x[..., half:], sin, value=-1)
-    y[..., half:].addcmul_(x[..., :half], sin)
-    return y
-
-
-def turned(x: Tensor, angles: Tensor) -> Tensor:
-    """`dit.rotate`, rounded otherwise."""
-    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
-    if not _taught(x):
-        return _turn(x, cos, sin)
-    found: Tensor = Turned.apply(x, cos, sin)
-    return found
-
-
 class PlacedAttention(nn.Module):
     """Attention from `x` to `source` (itself, unless given): normalised queries and keys, rotary places.
 
@@ -176,15 +118,15 @@ class PlacedAttention(nn.Module):
 
     def queries(self, x: Tensor, turns: Tensor | None) -> Tensor:
         """(b, n, width) -> (b, heads, n, head)."""
-        q = sized(self.q(x).unflatten(-1, (-1, self.head)).transpose(1, 2))
-        q = q if turns is None else turned(q, turns[:, None])
+        q = F.normalize(self.q(x).unflatten(-1, (-1, self.head)).transpose(1, 2), dim=-1)
+        q = q if turns is None else rotate(q, turns[:, None])
         return q * self.sharpness
 
     def keys(self, x: Tensor, turns: Tensor | None) -> tuple[Tensor, Tensor]:
         """(b, n, width) -> keys and values, each (b, heads, n, head)."""
         k, v = self.kv(x).unflatten(-1, (2, -1, self.head)).permute(2, 0, 3, 1, 4)
-        k = sized(k)
-        return (k if turns is None else turned(k, turns[:, None])), v
+        k = F.normalize(k, dim=-1)
+        return (k if turns is None else rotate(k, turns[:, None])), v
 
     def mix(
         self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, bias: Tensor | None
@@ -216,14 +158,14 @@ class TokenBlock(nn.Module):
         source: Tensor | None = None,
     ) -> Tensor:
         """x (b, n, width) asks at angles `asked` (b, n, head/2) of itself or of `source`, held at `held`."""
-        y = evened(x)
-        seen = y if source is None else evened(source)
+        y = F.rms_norm(x, x.shape[-1:])
+        seen = y if source is None else F.rms_norm(source, source.shape[-1:])
         k, v = self.attention.keys(seen, held)
         if memory is not None:
             kept, block = memory
             k, v = kept.extend(block, k, v)
         x = x + self.attention.mix(self.attention.queries(y, asked), k, v, mask, bias)
-        return x + self.mixer(evened(x))
+        return x + self.mixer(F.rms_norm(x, x.shape[-1:]))
 
 
 class RelativeBias(nn.Module):
