@@ -40,7 +40,7 @@ FPS = {"digits": 10.0, "sky": 4.0}  # in a second of sky little moves
 TAKES, FRAMES = 960, 48  # to learn from
 CODED = 320  # takes that a codec learns from, for twice as many steps as a shared one
 FILMS, LENGTH = 96, 40  # to measure on
-CALLS = 6  # of a film that a model makes itself, at most, before it learns to go on
+CALLS = 4  # of a film that a model makes itself, at most, before it learns to go on
 ALONE = 0.25  # share of the batches that observe nothing, as a film's first call does
 MARKS = 4  # of a training, from which the course of the distance is measured
 LONG = 256  # frames of the films on a contact sheet
@@ -112,11 +112,11 @@ def gan(spec: ClipSpec) -> Built:
     from longtake.nets.critics import ClipCritic, CriticShape, FrameCritic
     from longtake.nets.synthesis import FrameObserver, Generator, PicturePainter, SynthesisShape
 
-    shape = SynthesisShape(8, style=64, motion=32, widths=(128, 96), limit=6.0)
+    shape = SynthesisShape(8, style=64, motion=32, widths=(128, 96), depth=2, limit=6.0)
     judging = CriticShape(8, widths=(64, 128))
     generator = Generator(shape, PicturePainter(shape), FrameObserver(shape))
     critics = [FrameCritic(judging), ClipCritic(judging)]
-    playing = Playing("relativistic", steep=5.0, steep_made=5.0, every=4, near=1.0)
+    playing = Playing("relativistic", steep=5.0, steep_made=5.0, every=4, near=4.0)
     model = GANModel(generator, critics, spec, playing=playing)
     return Built(model, model.nets, model.parts)
 
@@ -126,7 +126,7 @@ FAMILIES: Mapping[str, Family] = {
     "tokens": Family(tokens, "fine", batch=8, rate=2e-3),
     "masked": Family(masked, "fine", batch=8, rate=2e-3),
     "gan": Family(
-        gan, "kl", batch=24, rate=2e-3, tools=adversarial, half=False, clip=math.inf, own=0.5
+        gan, "kl", batch=24, rate=2e-3, tools=adversarial, half=False, clip=math.inf, own=0.4
     ),
 }
 

@@ -26,15 +26,16 @@ class SynthesisShape:
     """Sizes of a generator. channels: of a frame.
 
     style, motion: numbers in a video's style, in a moment's motion code. widths: of the painter,
-    coarsest first, each level twice the size of the one before. spacing: seconds between motion
-    anchors. reach: anchors on each side that shape an anchor. limit: that painted numbers near, but
-    never reach; 0 for none.
+    coarsest first, each level twice the size of the one before. depth: filters of a level. spacing:
+    seconds between motion anchors. reach: anchors on each side that shape an anchor. limit: that
+    painted numbers near, but never reach; 0 for none.
     """
 
     channels: int = 3
     style: int = 64
     motion: int = 32
     widths: tuple[int, ...] = (64, 64, 32, 32)
+    depth: int = 1
     spacing: float = 1.6
     reach: int = 2
     limit: float = 0.0
@@ -44,7 +45,7 @@ class SynthesisShape:
             raise ValueError(f"spacing={self.spacing}; try 1.6 seconds")
         if not 0 <= self.limit < math.inf:
             raise ValueError(f"limit={self.limit}; try 1, 0 for none")
-        if self.reach < 0 or min(self.style, self.motion, *self.widths) < 1:
+        if self.reach < 0 or min(self.style, self.motion, self.depth, *self.widths) < 1:
             raise ValueError(f"sizes of {self}; try 1 or more")
 
 
@@ -156,8 +157,9 @@ class PicturePainter(nn.Module):
         self.begin = nn.Parameter(torch.randn(coarse, 4, 4))
         self.move = nn.Linear(shape.motion, coarse)
         self.filters = nn.ModuleList(
-            ModulatedConv(before, width, code)
+            ModulatedConv(width if again else before, width, code)
             for before, width in zip((coarse, *widths), widths, strict=False)
+            for again in range(shape.depth)
         )
         self.colours = nn.ModuleList(
             ModulatedConv(width, shape.channels, code, 1, False) for width in widths
@@ -183,12 +185,14 @@ class PicturePainter(nn.Module):
         x = x + self.move(motion)[:, :, None, None]
         code = torch.cat([style, motion], 1)
         total = x.new_zeros(())
-        for level, (mix, colour) in enumerate(zip(self.filters, self.colours, strict=True)):
+        depth = self.shape.depth
+        for level, colour in enumerate(self.colours):
             if level:
                 x = F.interpolate(x, scale_factor=2.0, mode="bilinear")
                 total = F.interpolate(total, scale_factor=2.0, mode="bilinear")
             x = x if seen is None else x + seen[level]
-            x = F.leaky_relu(mix(x, code), 0.2) * math.sqrt(2)
+            for mix in self.filters[level * depth : (level + 1) * depth]:
+                x = F.leaky_relu(mix(x, code), 0.2) * math.sqrt(2)
             total = total + colour(x, code)
         return total
 
@@ -256,7 +260,7 @@ class FrameObserver(nn.Module):
         pairs = list(zip(fine, entered, strict=True))
         self.content = nn.ModuleList(nn.Conv2d(width, out, 1) for width, out in pairs)
         self.motion = nn.ModuleList(nn.Conv2d(width + 8, out, 1) for width, out in pairs)
-        self.sharpness = nn.Parameter(torch.tensor(2.0))
+        self.sharpness = nn.Parameter(torch.tensor(20.0))  # a tenth of a second off counts e^-2
 
     def forward(self, frames: Tensor, at: Tensor, times: Tensor) -> Seen:
         """frames (b, o, c, h, w) at seconds `at` (o,) -> what `PicturePainter` adds for `times` (t,)."""
