@@ -210,7 +210,7 @@ class Trial:
 
     def batch(self, pool: Tensor, model: ClipModel) -> Callable[[int], tuple[ClipRequest, Clip]]:
         """Numbered batches: requests as the scheme makes them, and their truth."""
-        rows, samples, frame = self.family.batch, tuple(range(self.family.batch)), pool.shape[2:]
+        rows, frame = self.family.batch, tuple(pool.shape[2:])
 
         def drawn(step: int) -> tuple[ClipRequest, Clip]:
             rng = np.random.default_rng([self.lab.seed, step])
@@ -223,7 +223,7 @@ class Trial:
             whole = Clip(frames, tuple(range(start, start + WINDOW)))
             seen, truth = None, whole.pick(whole.at[first:])
             if first and calls:
-                asked = {"seed": step, "frame": tuple(frame), "interval": self.interval}
+                asked: dict[str, Any] = {"seed": step, "frame": frame, "interval": self.interval}
                 with torch.no_grad(), as_they_were(list(nets_of(model))):
                     film = films(model, SCHEME, start + first, rows, **asked)
                 seen, truth = Clip(film[:, start:], whole.at[:first]), whole
@@ -234,8 +234,8 @@ class Trial:
                 seen,
                 Controls(),
                 Noise(step),
-                tuple(frame),
-                samples,
+                frame,
+                tuple(range(rows)),
                 self.interval,
             )
             return request, truth

@@ -152,9 +152,8 @@ class GANModel:
             self._looked_at(request, whole.at, critic.frames, number)
             for number, critic in enumerate(self._judges)
         ]
-        near = (
-            bool(play.near) and seen is not None and not own
-        )  # else nothing says which film it is
+        told = seen is not None and not own  # which film it is
+        near = bool(play.near) and told
         held = float(self._chance(request, "held")[0, 0]) < 1 / play.every
         looked_at = {index for at in views for index in at}
         targets = tuple(n for n in request.targets if near or n in looked_at)
