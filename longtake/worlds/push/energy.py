@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from longtake.worlds.push.physics import PUSH_SPEED, RADII, TICKS, Physics, State
+from longtake.worlds.push.physics import EASE, PUSH_SPEED, RADII, TICKS, Physics, State
 
 _SPANS = (0.1, 0.2)  # seconds over which a speed is read, so that rates of frames do not matter
 _UNSURE = 1.6  # pixels that a change of way may be read wrong by, after lossy coding too
 _OFF = 0.8  # pixels that a place may be, so that things touch or do not
 # short sides a second, every second, that the pusher changes speed by at most
-_EASE = 8 * 2 * PUSH_SPEED
+_GAIN = EASE * 2 * PUSH_SPEED
 _STARTS = 24  # that are tried
 
 
@@ -114,7 +114,7 @@ class _Replay(Physics):
 
     def _slopes(self, part: np.ndarray) -> np.ndarray:
         """The pusher's way at every frame: between its neighbours, and aside by what it can change within one."""
-        mean = np.gradient(self.pusher, axis=0) + part * _EASE / self.fps**2 / 2
+        mean = np.gradient(self.pusher, axis=0) + part * _GAIN / self.fps**2 / 2
         length = np.hypot(*mean.T)[:, None]
         return mean * np.minimum(1, PUSH_SPEED / self.fps / np.maximum(length, 1e-9))
 

@@ -18,6 +18,7 @@ PUSHER = 0.045  # radius
 FRICTION = 0.9  # short sides a second, every second
 RESTITUTION = 0.3
 PUSH_SPEED = 0.55
+EASE = 8.0  # a second: how fast the pusher takes up the speed it wants
 TOP_SPEED = 1.0  # of a disc
 _AIM = 4.0  # seconds until another disc is chosen
 _PASSES = 40
@@ -116,7 +117,7 @@ class Physics:
         wx, wy = bx - s.px, by - s.py
         far = max(math.hypot(wx, wy), 1e-9)
         speed = min(PUSH_SPEED, 4 * far)
-        ease = 1 - math.exp(-8 * dt)
+        ease = 1 - math.exp(-EASE * dt)
         s.pu += (wx / far * speed - s.pu) * ease
         s.pv += (wy / far * speed - s.pv) * ease
 
