@@ -416,7 +416,9 @@ def test_hostile_requests_achieve_nothing(tmp_path: Path) -> None:
         found = hostile(client, folder, 500, seed=5)
     assert sum(found[status] for status in found if status >= 400) > 300, found
     assert sorted(p.name for p in tmp_path.iterdir()) == ["beside.txt", "films"]
-    assert {p.name for p in folder.iterdir()} == {"jobs.jsonl", "lock", "local"}
+    # The worker measures the machine once it is idle: whether it got there is chance.
+    left = {p.name for p in folder.iterdir()} - {"figures.json"}
+    assert left == {"jobs.jsonl", "lock", "local"}
     allowed = {"board", "film.json", "events.jsonl", "film.run", "pictures", "film.mp4"}
     for film in (folder / "local").iterdir():
         assert {p.name for p in film.iterdir()} <= allowed, film
