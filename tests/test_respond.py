@@ -20,7 +20,7 @@ def test_a_harm_without_strength_is_none(name: str) -> None:
     film = torch.rand(respond.FRAMES, 3, 8, 8) * 255
     apart = []
     for strength in (0.0, 0.5, 1.0):
-        made = respond.HARMS[name](film, strength, torch.Generator().manual_seed(0))
+        made = respond.HARMS[name](film, strength, torch.Generator().manual_seed(0), 10)
         lost = strength / 2 * len(film) if name == "drop" else 0
         assert made.shape == (len(film) - lost, *film.shape[1:])
         apart.append(float((made - film[: len(made)]).abs().mean()))
@@ -55,9 +55,9 @@ def test_every_metric_is_foretold_and_misses_are_told() -> None:
     assert all(set(seen) <= set(respond.HARMS) for seen in respond.SEES.values())
     text = respond.page({"Worlds": told()})
     assert text.count("none.") == 2 and "| **-1.00** |" in text and "4: 3, 8: 1.5" in text
-    wrong = told(drift={"colour": [0, 1, 2, 3, 2.5]}, frozen={"noise": [1.0, 0.8, 0.6, 0.4, 0.2]})
+    wrong = told(drift={"colour": [0, 1, 2, 3, 2.5]}, frozen={"blur": [1.0, 0.8, 0.6, 0.4, 0.2]})
     text = respond.page({"Worlds": wrong})
-    assert "`drift` of colour (+0.90)" in text and "`frozen` of noise (-1.00)" in text
+    assert "`drift` of colour (+0.90)" in text and "`frozen` of blur (-1.00, 80%)" in text
 
 
 def test_what_hardly_moves_does_not_answer() -> None:

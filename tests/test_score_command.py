@@ -82,7 +82,7 @@ def test_a_page_needs_nothing_else(films: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert not re.search(r"<script|<link|@import|https?://|src=\"(?!data:)", text)
     assert text.count("<svg") == 6 and text.count("data:image/png;base64,") > 16
-    for word in ("plain.mp4", "planted.mp4", "largest-jump-v2", "SHA-256", "longtake score"):
+    for word in ("plain.mp4", "planted.mp4", "largest-jump-v3", "SHA-256", "longtake score"):
         assert word in text
     assert "nan" not in re.sub(r"base64,[^\"]*", "", text).lower()
 

@@ -1,10 +1,12 @@
 """What each metric answers to: films harmed at rising strengths, and the rank correlation of its value with that.
 
     python tools/respond.py --out work/respond.json                  # films of worlds, seeds no weights have seen
-    python tools/respond.py --film real.mp4 --begin 23.2 --begin 127 --out work/real.json   # unbroken takes
+    python tools/respond.py --take real.mp4:23.2:24 --take real.mp4:127:24 --out work/real.json
     python tools/respond.py --page work/respond.json work/real.json  # docs/metrics.md
 
-Which harm a metric should see (SEES) was written down before it was run. A cell is Spearman's correlation
+A take is a file, the second at which it begins and frames a second: FRAMES without a cut or a fade, which are
+harmed; what comes after them is what `tfvd` compares with. Which harm a metric should see (SEES), and which
+it cannot but answer (FOLLOWS), was written down before it was run. A cell is Spearman's correlation
 of value and strength within a film, the mean over films: 1 where it rises every time, 0 where it stays or
 goes either way. A course stays where it never leaves the unharmed film's value by STEP of what the
 metric's own harm does. `tfvd` is of all films together, from films of the same worlds that are unharmed.
@@ -12,6 +14,7 @@ metric's own harm does. `tfvd` is of all films together, from films of the same 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -31,73 +34,73 @@ from longtake.metrics.repeating import Repetition
 
 ROOT = Path(__file__).parent.parent
 FPS, FRAMES = 10, 220
-RATE = 24  # of a real film: unbroken takes are short
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
 WORLDS = ("sky", "walker", "push", "digits")
-SEED = 9001  # of the first film; no weights have seen it
+SEED = 29001  # of the first film; no weights have seen it
+FILMS = 12  # of worlds, and as many others
 HOP = 12  # frames from clip to clip
 ENOUGH, NONE = 0.95, 0.3  # of a correlation: seen, and not seen
 STEP = 0.1  # of what a metric's own harm does at full strength: less is no answer
 
-Harm = Callable[[Tensor, float, torch.Generator], Tensor]
+Harm = Callable[[Tensor, float, torch.Generator, int], Tensor]
+"""A film (FRAMES, 3, h, w) and so many frames a second, harmed by a strength from 0 to 1."""
 
 
-def blur(film: Tensor, strength: float, dice: torch.Generator) -> Tensor:
+def blur(film: Tensor, strength: float, dice: torch.Generator, fps: int) -> Tensor:
     """Up to 7 pixels wide."""
-    soft = avg_pool2d(film[:FRAMES], 7, 1, 3, count_include_pad=False)
-    return film[:FRAMES].lerp(soft, strength)
+    return film.lerp(avg_pool2d(film, 7, 1, 3, count_include_pad=False), strength)
 
 
-def noise(film: Tensor, strength: float, dice: torch.Generator) -> Tensor:
+def noise(film: Tensor, strength: float, dice: torch.Generator, fps: int) -> Tensor:
     """Up to 20 levels."""
-    return film[:FRAMES] + 20 * strength * torch.randn(film[:FRAMES].shape, generator=dice)
+    return film + 20 * strength * torch.randn(film.shape, generator=dice)
 
 
-def shuffle(film: Tensor, strength: float, dice: torch.Generator) -> Tensor:
+def shuffle(film: Tensor, strength: float, dice: torch.Generator, fps: int) -> Tensor:
     """The frames of a share of all seconds, in another order."""
-    order = torch.arange(FRAMES)
-    for second in torch.randperm(FRAMES // FPS, generator=dice)[: round(strength * FRAMES / FPS)]:
-        frames = torch.arange(FPS) + int(second) * FPS
-        order[frames] = frames[torch.randperm(FPS, generator=dice)]
+    order, seconds = torch.arange(FRAMES), FRAMES // fps
+    for second in torch.randperm(seconds, generator=dice)[: round(strength * seconds)]:
+        frames = torch.arange(fps) + int(second) * fps
+        order[frames] = frames[torch.randperm(fps, generator=dice)]
     return film[order]
 
 
-def freeze(film: Tensor, strength: float, dice: torch.Generator) -> Tensor:
-    """The last part, up to half of the film."""
-    found, begin = film[:FRAMES].clone(), FRAMES - round(strength * FRAMES / 2)
+def freeze(film: Tensor, strength: float, dice: torch.Generator, fps: int) -> Tensor:
+    """The last part, up to 45% of the film: it begins at none of BORDERS."""
+    found, begin = film.clone(), FRAMES - round(0.45 * strength * FRAMES)
     found[begin:] = found[begin : begin + 1]
     return found
 
 
-def drop(film: Tensor, strength: float, dice: torch.Generator) -> Tensor:
+def drop(film: Tensor, strength: float, dice: torch.Generator, fps: int) -> Tensor:
     """Up to half of the frames, at random places: the film becomes shorter."""
     gone = torch.randperm(FRAMES, generator=dice)[: round(strength * FRAMES / 2)]
     kept = torch.ones(FRAMES, dtype=torch.bool)
     kept[gone] = False
-    return film[:FRAMES][kept]
+    return film[kept]
 
 
-def colour(film: Tensor, strength: float, dice: torch.Generator) -> Tensor:
+def colour(film: Tensor, strength: float, dice: torch.Generator, fps: int) -> Tensor:
     """Red up and blue down by up to 40%, slowly."""
     ramp = torch.linspace(0, 0.4 * strength, FRAMES)[:, None, None, None]
-    return film[:FRAMES] * (1 + ramp * torch.tensor([1.0, 0.0, -1.0])[:, None, None])
+    return film * (1 + ramp * torch.tensor([1.0, 0.0, -1.0])[:, None, None])
 
 
-def loop(film: Tensor, strength: float, dice: torch.Generator) -> Tensor:
+def loop(film: Tensor, strength: float, dice: torch.Generator, fps: int) -> Tensor:
     """The last part, up to three quarters, repeats the two seconds before it."""
-    found, lag = film[:FRAMES].clone(), 2 * FPS
-    begin = FRAMES - round(strength * FRAMES * 3 / 4)
+    found, lag = film.clone(), 2 * fps
+    begin = max(FRAMES - round(strength * FRAMES * 3 / 4), lag)
     for frame in range(begin, FRAMES):
         found[frame] = found[frame - lag]
     return found
 
 
-def seam(film: Tensor, strength: float, dice: torch.Generator) -> Tensor:
+def seam(film: Tensor, strength: float, dice: torch.Generator, fps: int) -> Tensor:
     """Half-way all there is leaps aside by a quarter of the width, as far as that covers what was there.
 
     A mirror image would be no harm to a figure that stands in the middle.
     """
-    found, half = film[:FRAMES].clone(), FRAMES // 2
+    found, half = film.clone(), FRAMES // 2
     found[half:] = found[half:].lerp(found[half:].roll(film.shape[-1] // 4, -1), strength)
     return found
 
@@ -129,6 +132,18 @@ SEES: Mapping[str, Mapping[str, int]] = {  # 1: rises, -1: falls; a metric's own
     "colours": {"colour": -1},
     "tfvd": {"blur": 1, "noise": 1, "shuffle": 1, "freeze": 1, "drop": 1, "colour": 1},
 }
+FOLLOWS: Mapping[
+    str, Mapping[str, int]
+] = {  # from what a metric measures, though it is not for that
+    "drift": {"loop": -1},  # a film's own drift ends
+    "seams": {"drop": 1, "loop": 1, "shuffle": 1, "noise": -1},  # leaps in time; leaps drown
+    "repetition": {"shuffle": -1, "drop": -1, "freeze": -1},  # a film's own rhythm is lost
+    "frozen": {"noise": -1, "shuffle": -1, "colour": -1},  # a film's own held frames differ
+    "flicker": {"blur": -1, "freeze": -1, "drop": 1, "loop": 1, "seam": 1},  # it sees motion, too
+    "still-flicker": {"shuffle": 1},  # slow change becomes quick
+    "dynamic": {"seam": 1},  # a leap is motion
+    "colours": {"loop": 1, "freeze": 1},  # frames far apart become one
+}
 
 
 def spearman(a: Sequence[float], b: Sequence[float]) -> float:
@@ -148,44 +163,55 @@ def ranks(values: Sequence[float]) -> Tensor:
     return above + (alike - 1) / 2
 
 
-def of_worlds() -> tuple[list[Tensor], list[Tensor]]:
-    """Films (FRAMES, 3, 64, 64), floats, and as many others. The sky's weather stands."""
+@dataclasses.dataclass(frozen=True)
+class Take:
+    """Frames (t, 3, 64, 64), floats, and how many of them make a second."""
+
+    frames: Tensor
+    fps: int = FPS
+
+
+def of_worlds() -> tuple[list[Take], list[Take]]:
+    """FRAMES each of FILMS films, and of as many others. The sky's weather stands."""
     from longtake.worlds import make
     from longtake.worlds.sky import Change, Moment, Sky
 
     films = []
-    for number in range(2 * len(WORLDS)):
+    for number in range(2 * FILMS):
         name, seed = WORLDS[number % len(WORLDS)], SEED + number
         still = Sky((Change(0.0, Moment()),), seed=seed, size=(64, 64), fps=FPS)
         world = still if name == "sky" else make(name, seed=seed, size=(64, 64), fps=FPS)
-        films.append(world.render(range(FRAMES)).float())
-    return films[: len(WORLDS)], films[len(WORLDS) :]
+        films.append(Take(world.render(range(FRAMES)).float()))
+    return films[:FILMS], films[FILMS:]
 
 
-def of_film(path: Path, begins: Sequence[float]) -> tuple[list[Tensor], list[Tensor]]:
-    """Stretches of a film from these seconds on, every frame of RATE a second, and those that follow them."""
+def of_files(told: Sequence[str]) -> tuple[list[Take], list[Take]]:
+    """FRAMES from each place in a file on, and up to as many that follow."""
     from longtake.video import read_video
 
-    read = [
-        read_video(path, fps=RATE, size=(64, 64), start=begin, seconds=2 * FRAMES / RATE)
-        for begin in begins
-    ]
-    halves = [film.float().split(FRAMES) for film in read]
-    return [first for first, _ in halves], [last for _, last in halves]
+    films, others = [], []
+    for text in told:
+        path, begin, rate = text.rsplit(":", 2)
+        seconds, fps = 2 * FRAMES / int(rate), int(rate)
+        read = read_video(path, fps=fps, size=(64, 64), start=float(begin), seconds=seconds)
+        first, *rest = read.float().split(FRAMES)
+        films.append(Take(first, fps))
+        others += [Take(part, fps) for part in rest]
+    return films, others
 
 
-def rows_of(film: Tensor) -> Tensor:
+def rows_of(take: Take) -> Tensor:
     """Features of a film's clips."""
     clips = Clips(find_extractor("tfvd"), hop=HOP)
-    for stretch in stretches(film, FPS):
+    for stretch in stretches(take.frames, take.fps):
         clips.see(stretch)
     return clips.course()[1]
 
 
-def values_of(film: Tensor) -> dict[str, float | None]:
+def values_of(take: Take) -> dict[str, float | None]:
     """What every meter says."""
     meters = {name: make() for name, make in METERS.items()}
-    for stretch in stretches(film, FPS):
+    for stretch in stretches(take.frames, take.fps):
         for meter in meters.values():
             meter.see(stretch)
     found: dict[str, float | None] = {}
@@ -197,43 +223,56 @@ def values_of(film: Tensor) -> dict[str, float | None]:
     return found
 
 
-def answered(films: Sequence[Tensor], others: Sequence[Tensor]) -> dict[str, Any]:
+def harmed(take: Take, number: int, harm: Harm, strength: float) -> Take:
+    """A film of bytes."""
+    dice = torch.Generator().manual_seed(number)
+    made = harm(take.frames, strength, dice, take.fps)
+    return Take(made.clamp(0, 255).round().byte(), take.fps)
+
+
+def answered(films: Sequence[Take], others: Sequence[Take]) -> dict[str, Any]:
     """Values by metric and harm, a row a film; of `tfvd` one row, from the others; and its bias."""
-    clean = [values_of(film) for film in films]
     reference = torch.cat([rows_of(film) for film in others])
-    ours = torch.cat([rows_of(film) for film in films])
+    clean = [rows_of(film) for film in films]
     told: dict[str, dict[str, Any]] = {name: {} for name in (*METERS, "tfvd")}
-    for harm, harmed in HARMS.items():
-        courses, distances = [[values] for values in clean], [frechet(ours, reference)]
+    plain = [values_of(film) for film in films]
+    for name, harm in HARMS.items():
+        courses, rows = [[values] for values in plain], [clean]
         for strength in LEVELS[1:]:
-            rows = []
-            for number, film in enumerate(films):
-                dice = torch.Generator().manual_seed(number)
-                made = harmed(film, strength, dice).clamp(0, 255).round().byte()
-                courses[number].append(values_of(made))
-                rows.append(rows_of(made))
-            distances.append(frechet(torch.cat(rows), reference))
-        for name in METERS:
-            told[name][harm] = [[values[name] for values in course] for course in courses]
-        told["tfvd"][harm] = [distances]
-        click.echo(f"{harm}: {json.dumps([round(value, 2) for value in distances])}", err=True)
+            made = [harmed(film, number, harm, strength) for number, film in enumerate(films)]
+            for course, film in zip(courses, made, strict=True):
+                course.append(values_of(film))
+            rows.append([rows_of(film) for film in made])
+        # The distance depends on the number of clips: equally many at all strengths.
+        count = min(len(clips) for clips in rows[-1])
+        distances = [
+            frechet(torch.cat([clips[:count] for clips in row]), reference) for row in rows
+        ]
+        for metric in METERS:
+            told[metric][name] = [[values[metric] for values in course] for course in courses]
+        told["tfvd"][name] = [distances]
+        click.echo(f"{name}: {json.dumps([round(value, 2) for value in distances])}", err=True)
     bias = {}
-    every = torch.cat([ours, reference])[
-        torch.randperm(len(ours) + len(reference), generator=torch.Generator().manual_seed(0))
-    ]
-    for count in (4, 8, 16, 32, 64):
+    every = torch.cat([*clean, reference])
+    every = every[torch.randperm(len(every), generator=torch.Generator().manual_seed(0))]
+    for count in (4, 8, 16, 32, 64, 128):
         if 2 * count <= len(every):
             bias[count] = round(frechet(every[:count], every[-count:]), 3)
     return {"films": len(films), "values": told, "bias": bias}
+
+
+def step_of(metric: str, courses: Mapping[str, Any]) -> float:
+    """Less than that is no answer: STEP of what a metric's own harm does to the middle film."""
+    own = [known(row)[1] for row in courses[next(iter(SEES[metric]))]]
+    sizes = sorted(max(row) - min(row) for row in own if row)
+    return STEP * sizes[len(sizes) // 2] if sizes else 0.0
 
 
 def correlated(values: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float]]:
     """Of `answered`: the cells of the table. Strengths at which a metric could not tell are left out."""
     table: dict[str, dict[str, float]] = {}
     for metric, courses in values.items():
-        own = [known(row)[1] for row in courses[next(iter(SEES[metric]))]]
-        sizes = sorted(max(row) - min(row) for row in own if row)
-        step = STEP * sizes[len(sizes) // 2] if sizes else 0.0
+        step = step_of(metric, courses)
         table[metric] = {}
         for harm, rows in courses.items():
             least = 0.0 if harm in SEES[metric] else step
@@ -241,6 +280,14 @@ def correlated(values: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, f
             cells = [spearman(*pair) if moves(pair[1], least) else 0.0 for pair in pairs]
             table[metric][harm] = sum(cells) / len(cells) if cells else float("nan")
     return table
+
+
+def sized(metric: str, harm: str, courses: Mapping[str, Any]) -> float:
+    """How far a harm moves a metric at most, the middle film's, in parts of what its own harm does."""
+    rows = [known(row)[1] for row in courses[harm]]
+    moved = sorted(max(abs(value - row[0]) for value in row) for row in rows if row)
+    whole = step_of(metric, courses) / STEP
+    return moved[len(moved) // 2] / whole if moved and whole else 0.0
 
 
 def known(row: Sequence[float | None]) -> tuple[list[float], list[float]]:
@@ -257,25 +304,16 @@ def moves(course: Sequence[float], step: float) -> bool:
 def page(found: Mapping[str, Mapping[str, Any]]) -> str:
     """docs/metrics.md."""
     lines = ["# Metrics: what each one sees", ""]
-    lines += [
-        "Made by `python tools/respond.py --page`; do not edit. " + " ".join(INTRO.split()),
-        "",
-    ]
+    lines += ["Made by `python tools/respond.py --page`; do not edit. " + " ".join(INTRO.split())]
+    lines += [""]
     for name, told in found.items():
         table = correlated(told["values"])
         lines += [f"## {name}: {told['films']} films", ""]
         lines += ["| metric | " + " | ".join(HARMS) + " |", "|---" * (len(HARMS) + 1) + "|"]
         for metric, row in table.items():
-            cells = (marked(row[harm], SEES[metric].get(harm, 0)) for harm in HARMS)
+            cells = (marked(metric, harm, row[harm]) for harm in HARMS)
             lines.append(f"| `{metric}` | " + " | ".join(cells) + " |")
-        misses, strays = [], []
-        for metric, row in table.items():
-            for harm in HARMS:
-                wanted, cell = SEES[metric].get(harm, 0), f"`{metric}` of {harm} ({row[harm]:+.2f})"
-                if wanted and not row[harm] * wanted >= ENOUGH:
-                    misses.append(cell)
-                if not wanted and not abs(row[harm]) <= NONE and metric != "tfvd":
-                    strays.append(cell)
+        misses, strays = told_apart(table, told["values"])
         bias = ", ".join(f"{count}: {value:g}" for count, value in told["bias"].items())
         lines += [
             "",
@@ -289,10 +327,27 @@ def page(found: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join([*lines, "## How to read it", "", NOTES.strip(), ""])
 
 
+def told_apart(
+    table: Mapping[str, Mapping[str, float]], values: Mapping[str, Any]
+) -> tuple[list[str], list[str]]:
+    """Cells that should be seen and are not; cells that should be about 0 and are not, with their size."""
+    misses, strays = [], []
+    for metric, row in table.items():
+        for harm in HARMS:
+            wanted, cell = SEES[metric].get(harm, 0), f"`{metric}` of {harm} ({row[harm]:+.2f}"
+            if wanted and not row[harm] * wanted >= ENOUGH:
+                misses.append(cell + ")")
+            free = wanted or harm in FOLLOWS.get(metric, {}) or metric == "tfvd"
+            if not free and not abs(row[harm]) <= NONE:
+                strays.append(f"{cell}, {sized(metric, harm, values[metric]):.0%})")
+    return misses, strays
+
+
 INTRO = f"""Films are harmed at five strengths; a cell is Spearman's correlation of a metric's value with the
-strength within a film, the mean over films. Where nothing was foretold it is 0 if the value never leaves the unharmed film's by {STEP:.0%} of
-what the metric's own harm (the first of SEES) does. Bold cells should be about 1 (or -1), as written down before the run; the others should be
-about 0, except `tfvd` of loop and seam, of which nothing was foretold."""
+strength within a film, the mean over films. Unless it was foretold it is 0 if the value never leaves the unharmed film's by {STEP:.0%} of
+what the metric's own harm (the first of SEES) does. Bold cells should be about 1 (or -1); cells in italics follow from what the metric
+measures, a sign and no size being foretold; both as written down before the run. The others should be about 0, except `tfvd` of loop and seam, of
+which nothing was foretold. Behind a cell that is not: how far the middle film's value is moved at most, in parts of what the metric's own harm does."""
 
 
 NOTES = """
@@ -309,23 +364,23 @@ NOTES = """
 """
 
 
-def marked(value: float, wanted: int) -> str:
+def marked(metric: str, harm: str, value: float) -> str:
     """A cell."""
     if value != value:
         return "-"
-    return f"**{value:+.2f}**" if wanted else f"{value:+.2f}"
+    if harm in SEES[metric]:
+        return f"**{value:+.2f}**"
+    return f"*{value:+.2f}*" if harm in FOLLOWS.get(metric, {}) else f"{value:+.2f}"
 
 
 @click.command()
 @click.argument("results", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--film", type=click.Path(path_type=Path), help="Stretches of it, not of worlds.")
-@click.option("--begin", "begins", multiple=True, type=float, help="Second at which a take begins.")
+@click.option("--take", "takes", multiple=True, help="FILE:SECOND:RATE, instead of worlds.")
 @click.option("--out", type=click.Path(path_type=Path), help="Where figures go.")
 @click.option("--page", "paged", is_flag=True, help="Make docs/metrics.md of RESULTS.")
 def main(
     results: tuple[Path, ...],
-    film: Path | None,
-    begins: tuple[float, ...],
+    takes: tuple[str, ...],
     out: Path | None,
     paged: bool,
 ) -> None:
@@ -336,7 +391,7 @@ def main(
         (ROOT / "docs" / "metrics.md").write_text(page(found), encoding="utf-8")
         return
     torch.set_num_threads(1)
-    line = answered(*(of_worlds() if film is None else of_film(film, begins)))
+    line = answered(*(of_files(takes) if takes else of_worlds()))
     if out is not None:
         out.write_text(json.dumps(line))
 

@@ -6,7 +6,14 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, grid_sample, interpolate
+from torch.nn.functional import (
+    adaptive_avg_pool2d,
+    avg_pool2d,
+    conv2d,
+    grid_sample,
+    interpolate,
+    pad,
+)
 
 from longtake.errors import InputError
 from longtake.metrics.film import Stretch
@@ -18,17 +25,19 @@ _SCALES = (4, 2, 1)  # coarse to fine
 _TURNS = 4  # steps at each scale
 _INSIDE = 0.3  # of a place that must stay in the picture
 _FLAT = 0.5  # levels squared a pixel: less slope than that is no structure
-_ENDS = (slice(0, -2), slice(2, None))  # of three pictures in a row
 GRID = 16  # places of a picture's side that stand still or not
 STILL = 0.95  # correlation of a place's structure with itself from which on it stands still
 _STRUCTURE = 1.0  # levels of deviation without which a place has none
+_CHANCE = 0.02  # of the places seem to stand still where none does
+_QUIET, _GRAINS = 0.25, 0.7  # share of the places that tell the grain; times its power
 
 
 class Dynamic:
     """Dynamic degree: the mean length of optical flow, in picture heights a second.
 
     Lucas-Kanade (1981) on 64 lines, coarse to fine, a motion for each place of 16 lines; places
-    without structure have none. `moving` in the detail is the share of places past 1% a second.
+    without structure have none, nor have those whose motion drowns in grain. `moving` in the detail is
+    the share of places past 1% a second.
     """
 
     def __init__(self) -> None:
@@ -55,11 +64,12 @@ class Dynamic:
         if not self._count:
             raise InputError("a single frame does not move", "dynamic", "2 frames or more")
         detail = {"moving": self._moving / self._count}
-        return Score(self._sum / self._count, "dynamic-degree-v1", detail=detail)
+        return Score(self._sum / self._count, "dynamic-degree-v2", detail=detail)
 
 
 def flow(before: Tensor, after: Tensor) -> Tensor:
     """Motions (n, 2, h/16, w/16) in pixels, x and y, from pictures (n, 1, h, w) to the next."""
+    before, after = _smooth(before), _smooth(after)
     size = [max(1, side // CELL) for side in before.shape[-2:]]
     moved = torch.zeros(len(before), 2, *size)
     for scale in _SCALES:
@@ -71,7 +81,18 @@ def flow(before: Tensor, after: Tensor) -> Tensor:
             missed = _missed(small[0], there, inside, size)
             fits = _missed(small[0], *_shifted(small[1], (moved + step) / scale), size) < missed
             moved = moved + step * fits[:, None]
-    return moved
+    missed, unmoved = (_missed(before, *_shifted(after, way), size) for way in (moved, 0 * moved))
+    # Any shift fits grain a little better than none: a motion must explain more than the grain's own power.
+    grain = missed.flatten(1).quantile(_QUIET, 1)[:, None, None]
+    return moved * (unmoved - missed > grain)[:, None]
+
+
+def _smooth(pictures: Tensor) -> Tensor:
+    """(n, 1, h, w), each pixel the mean of those around it, weighed by a Gaussian of a pixel's deviation."""
+    line = torch.exp(-torch.arange(-3.0, 4.0).square() / 2)
+    line = line / line.sum()
+    wide = pad(pictures, (3, 3, 3, 3), mode="replicate")
+    return conv2d(conv2d(wide, line[None, None, None]), line[None, None, :, None])
 
 
 def _shifted(after: Tensor, moved: Tensor) -> tuple[Tensor, Tensor]:
@@ -114,8 +135,9 @@ class StillFlicker:
     """Trembling of brightness where nothing moves: independent noise of deviation s on a place gives s.
 
     A place of 16 x 16 over the picture stands still while its fine structure correlates with itself
-    over three frames, by 0.95; brightness does not count for that. As `flicker`, from second
-    differences.
+    over three frames, by 0.95, the grain taken off its power; brightness does not count for that. Grain
+    is what trembles in the fine structure of the quietest quarter of the places. As `flicker`, from
+    second differences.
     """
 
     def __init__(self) -> None:
@@ -129,21 +151,48 @@ class StillFlicker:
         self._tail = luma[-2:].clone()
         if len(luma) < 3:
             return
-        fine = luma - avg_pool2d(luma, 5, 1, 2, count_include_pad=False)
-        power = adaptive_avg_pool2d(fine * fine, GRID)
-        still = torch.minimum(power[2:], power[:-2]) > _STRUCTURE**2
-        for a, b in ((slice(0, -2), slice(1, -1)), (slice(1, -1), slice(2, None)), _ENDS):
-            both = adaptive_avg_pool2d(fine[a] * fine[b], GRID)
-            still &= both > STILL * (power[a] * power[b]).sqrt()
-        cells = adaptive_avg_pool2d(luma, GRID).double()
-        bend = cells[2:] - 2 * cells[1:-1] + cells[:-2]
+        still = _standing(luma - avg_pool2d(luma, 5, 1, 2, count_include_pad=False))
+        bend = _bend(adaptive_avg_pool2d(luma, GRID).double())
         self._power += float(bend[still].square().sum())
         self._still += int(still.sum())
         self._count += still.numel()
 
     def score(self) -> Score:
-        if not self._still:
+        if self._still <= _CHANCE * self._count:
             raise InputError("nothing stands still", "still-flicker", "flicker, of all places")
         detail = {"still": self._still / self._count}
         value = math.sqrt(self._power / self._still / 6)
-        return Score(value, "still-flicker-v1", "low", detail=detail)
+        return Score(value, "still-flicker-v2", "low", detail=detail)
+
+
+def _standing(fine: Tensor) -> Tensor:
+    """Where fine structure (n, 1, h, w) stands still, around each frame that has one on either side: (n - 2, 1, GRID, GRID)."""
+    grain = _grain(fine)
+    three = [fine[:-2], fine[1:-1], fine[2:]]
+    power = [adaptive_avg_pool2d(frame * frame, GRID) - grain for frame in three]
+    # Of less structure than that a few pixels cannot tell whether it moves.
+    still = torch.minimum(power[0], power[2]) > _STRUCTURE**2 + _GRAINS * grain
+    for a, b in ((0, 1), (1, 2), (0, 2)):
+        both = adaptive_avg_pool2d(three[a] * three[b], GRID)
+        still &= both > STILL * (power[a].clamp(min=0) * power[b].clamp(min=0)).sqrt()
+    return still
+
+
+def _grain(fine: Tensor) -> Tensor:
+    """The power of independent noise in each frame but the ends (n - 2, 1, 1, 1).
+
+    What trembles from frame to frame, or from pixel to pixel, in the quietest quarter of the places: the
+    lesser, for motion does the one and texture the other.
+    """
+    line = torch.tensor([1.0, -2.0, 1.0])
+    apart = conv2d(fine[1:-1], (line[:, None] * line)[None, None])
+    found = [
+        adaptive_avg_pool2d(change.square(), GRID).flatten(1).quantile(_QUIET, 1) / weight
+        for change, weight in ((_bend(fine), 6), (apart, 36))
+    ]
+    return torch.minimum(*found)[:, None, None, None]
+
+
+def _bend(values: Tensor) -> Tensor:
+    """Second differences in time (n - 2, ...)."""
+    return values[2:] - 2 * values[1:-1] + values[:-2]

@@ -21,6 +21,7 @@ AROUND = 8  # transitions on each side that a jump is held against
 _LEAST = 0.1  # levels added to both sides of a local ratio, so that stillness is no denominator
 # The same where no border is known: an encoder's keyframe changes a still picture by one or two levels.
 _SEEN = 2.0
+_SPARED = 2  # larger jumps around a seam
 SEAM = 2.0  # times the jumps around it that make a jump a seam
 _LISTED = 16  # seams, and frozen stretches, that are told one by one
 _BRIDGE = (
@@ -73,7 +74,9 @@ class Joins:
 
 
 class Seams:
-    """The largest jump of a film against the median of its neighbours, where no border is known.
+    """The largest jump of a film against the third largest around it, where no border is known.
+
+    A gesture has several large jumps together, a seam has one: two more beside it are borne.
 
     cuts: frames that may jump. An unknown cut, or lightning, counts as a seam: nothing tells it apart.
     Two levels are added to both sides of the ratio, so that coding of a still picture is none. The
@@ -82,7 +85,7 @@ class Seams:
 
     def __init__(self, cuts: Collection[int] = ()) -> None:
         self.cuts = frozenset(cuts)
-        self._local = _Local(_SEEN)
+        self._local = _Local(_SEEN, _SPARED)
         self._worst = (0.0, 0)
         self._fps, self._over, self._count = 1.0, 0, 0
         self._found: list[tuple[float, int]] = []
@@ -109,15 +112,18 @@ class Seams:
         found = sorted([frame / self._fps, round(ratio, 3)] for ratio, frame in self._found)
         over = {"over_twice": self._over / self._count, "seams": found}
         detail = {"at": centre / self._fps, **over}
-        return Score(value, "largest-jump-v2", "low", detail=detail)
+        return Score(value, "largest-jump-v3", "low", detail=detail)
 
 
 class _Local:
-    """Jumps against the median of the AROUND on each side, told as soon as those are known."""
+    """Jumps against those of the AROUND on each side, told as soon as they are known.
 
-    def __init__(self, least: float = _LEAST) -> None:
+    spared: how many of them may be larger than what counts as usual; None: half, the median.
+    """
+
+    def __init__(self, least: float = _LEAST, spared: int | None = None) -> None:
         self._held: deque[tuple[int, float]] = deque(maxlen=2 * AROUND + 1)
-        self._least = least
+        self._least, self._spared = least, spared
         self._full = False
 
     def add(self, frame: int, jump: float) -> list[tuple[int, float]]:
@@ -136,7 +142,9 @@ class _Local:
 
     def _ratio(self, place: int) -> tuple[int, float]:
         others = sorted(jump for n, (_, jump) in enumerate(self._held) if n != place)
-        usual = others[len(others) // 2] if others else self._held[place][1]
+        half = len(others) // 2
+        rank = half if self._spared is None else max(half, len(others) - 1 - self._spared)
+        usual = others[rank] if others else self._held[place][1]
         frame, jump = self._held[place]
         return frame, (jump + self._least) / (usual + self._least)
 

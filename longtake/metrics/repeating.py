@@ -1,4 +1,4 @@
-"""Does a film come back to itself? Autocorrelation of small pictures at every lag."""
+"""Does a film come back to itself? Each small picture beside those before it, and autocorrelation at every lag."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ GRID, NEAR = (
 LONGEST = 120.0  # seconds of lag
 BLOCK = 20.0  # seconds over which a lag must hold
 REPEATS = 0.6  # a dip this deep below the trend is called a repetition
+AGAIN = 0.1  # of a film: so much that was seen before is called one too
 _LEAST_PAIRS = 8.0  # seconds of pairs without which a lag says nothing
+_LEAST_SHARE = 0.4  # of a film, or of BLOCK, that is enough
 _FLOOR = 1e-3  # levels squared: less is no difference at all
 _BESIDE = 0.7  # seconds on each side of a lag at which one picture is compared
 _TWICE = 1.5  # times the least difference that counts as equal to it
@@ -29,22 +31,24 @@ _AROUND = (1.5, 4.0, 10.0)  # seconds on each side that make the trend
 
 
 class Repetition:
-    """How far the difference at one lag dips below that at the lags around it, 0 to 1.
+    """The share of a film's time that shows what it has shown before, 0 to 1; and autocorrelation beside it.
 
-    D(l) is the mean square difference of pictures l seconds apart; with r the autocorrelation,
-    D = 2 var (1 - r), so a peak of r above its trend is a dip of D. Only fine structure is compared: a few
-    large clouds look alike by chance. Told for the whole film and for every BLOCK seconds of it;
-    the deepest counts. A film that runs backwards and forwards is not found.
+    A picture repeats when it is far nearer to the one some lag before it than to those around that one,
+    and so do its neighbours at the same lag. `dip` in the detail is how far the difference at one lag
+    dips below that at the lags around it: D(l), the mean square difference of pictures l seconds apart, is
+    2 var (1 - r) of the autocorrelation r, so a peak of r above its trend is a dip of D. It is told of the
+    whole film and of every BLOCK seconds of it; the deepest counts. Only fine structure is compared: a few
+    large clouds look alike by chance. A film that runs backwards and forwards is not found.
     """
 
     def __init__(self, longest: float = LONGEST) -> None:
         self.longest = longest
         self._rate = 0.0
-        self._seen = 0
+        self._seen = self._again = self._told = 0
         self._ring = torch.zeros(0)
         self._runs: dict[int, tuple[int, int]] = {}  # by lag, first and last picture
         self._ended: list[tuple[int, int, int]] = []  # the longest: pictures, lag, first picture
-        self._best = (0.0, 0.0)
+        self._best = (0.0, 0)
 
     def see(self, stretch: Stretch) -> None:
         step = max(1, round(stretch.fps / RATE))
@@ -96,8 +100,10 @@ class Repetition:
                 begin, last = self._runs.get(lag, (now, now))
                 if now - last > wide:
                     self._ended = sorted([*self._ended, (last - begin, lag, begin)])[-_RUNS:]
-                    begin = now
+                    begin = last = now
                 self._runs[lag] = (begin, now)
+                self._again += now - max(last, self._told)
+                self._told = now
 
     def _stretches(self) -> list[tuple[int, int, int]]:
         """The longest runs that do not overlap, the longest first."""
@@ -110,29 +116,34 @@ class Repetition:
         return found[:_LISTED]
 
     def _judge(self, lagged: _Lagged) -> None:
-        depth, lag = _dip(lagged.mean(_LEAST_PAIRS * self._rate), self._rate)
-        self._best = max(self._best, (depth, lag / self._rate))
+        depth, lag = _dip(lagged.mean(self._least(lagged.count)), self._rate)
+        self._best = max(self._best, (depth, lag))
 
     def score(self) -> Score:
         if not self._rate:
             raise InputError("no frames", "repetition", "a longer film")
         self._judge(self._film)
-        depth, lag = self._best
+        share, (depth, lag) = self._again / self._seen, self._best
         runs = [[count / self._rate for count in run] for run in self._stretches()]
         length, again, begin = runs[0] if runs else (0.0, 0.0, 0.0)
-        verdict = f"repeats after {lag:.1f} s" if depth > REPEATS else "does not repeat"
+        if depth > REPEATS:
+            verdict = f"repeats after {lag / self._rate:.1f} s"
+        else:
+            verdict = f"repeats after {again:.1f} s" if share > AGAIN else "does not repeat"
         detail = {
-            "lag": lag,
+            "dip": depth,
+            "lag": lag / self._rate,
             "stretch": length,
             "stretch_lag": again,
             "at": begin,
             "stretches": sorted([round(at, 3), round(n, 3), round(lag, 3)] for n, lag, at in runs),
-            "longest_lag": min(self.longest, self._tried()),
+            "longest_lag": min(self.longest, (self._seen - self._least(self._seen)) / self._rate),
         }
-        return Score(depth, "repetition-v1", "low", verdict, detail)
+        return Score(share, "repetition-v2", "low", verdict, detail)
 
-    def _tried(self) -> float:
-        return max(0.0, self._seen / self._rate - _LEAST_PAIRS)
+    def _least(self, pictures: int) -> float:
+        """Pairs without which a lag says nothing about so many pictures."""
+        return min(_LEAST_PAIRS * self._rate, _LEAST_SHARE * pictures)
 
 
 class _Lagged:
@@ -175,5 +186,5 @@ def _dip(course: Tensor, rate: float) -> tuple[float, int]:
 
 
 def repetition(frames: Frames, fps: float = 10.0, longest: float = LONGEST) -> Score:
-    """How strongly a film repeats itself at its most suspicious lag; see Repetition."""
+    """How much of a film shows what it has shown before; see Repetition."""
     return measure(frames, fps, [Repetition(longest)])[0]
