@@ -11,7 +11,7 @@ from engine_parts import CHANNELS, Chain, ToyCodec, ToyEncoder, ToyModel, made, 
 from torch import Tensor
 
 from longtake.clip import Clip, ClipSpec, CodecSpec
-from longtake.engine import Frames, Given, Memory, Redo, Serial, render
+from longtake.engine import Frames, Given, Memory, Redo, Serial, decode, render
 from longtake.engine.job import Job
 from longtake.engine.redo import settled_on
 from longtake.engine.run import needed
@@ -85,6 +85,24 @@ def test_a_stream_shows_what_the_whole_take_would(frames: int) -> None:
         assert take.frames is not None
         shown = film[take.first : take.first + take.frames]
         assert torch.equal(shown, whole(job, take, latents))
+
+
+def test_a_stream_is_asked_for_few_frames_at_once_and_their_number_does_not_show(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+    push = Fading.push
+
+    def pushed(stream: Fading, latents: Tensor, last: bool) -> Tensor:
+        asked.append(latents.shape[1] * STRIDE)
+        return push(stream, latents, last)
+
+    monkeypatch.setattr(Fading, "push", pushed)
+    film, _ = made(job_of(97), Memory())
+    assert max(asked) == decode.PIECE
+    for piece in (1, 1000):
+        monkeypatch.setattr(decode, "PIECE", piece)
+        assert torch.equal(made(job_of(97), Memory())[0], film)
 
 
 @pytest.mark.parametrize("only", [(0, 3), (60, 64), (100, 150), (149, 150)])

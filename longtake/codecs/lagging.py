@@ -57,7 +57,7 @@ class Lagging:
         self._held = held.clone()
         frames = [made for made in frames if made.shape[2]]
         if frames:
-            return torch.cat(frames, dim=2)
+            return frames[0] if len(frames) == 1 else torch.cat(frames, dim=2)
         return latents.new_zeros(len(latents), self._vae.config.out_channels, 0, 1, 1)
 
     def _decoded(self, x: Tensor) -> Tensor:

@@ -141,7 +141,8 @@ class _Pixels:
         vae = self._codec.vae
         raw = self._codec.kind.outward(vae, latents.transpose(1, 2).to(vae.device, vae.dtype))
         video = self._inner.push(raw, last)
-        return (video * 0.5 + 0.5).clamp(0, 1).transpose(1, 2).float()
+        # one new tensor and not three; the stream may still need its own
+        return video.mul(0.5).add_(0.5).clamp_(0, 1).transpose(1, 2).float()
 
 
 class OneByOne:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 # indices decoded together, counted from the take's start: never from where a run resumed
 WINDOW = 8
 FRAMES = 64  # most frames that those may be, where an index is many of them
+# frames a stream is asked for at once, and one index at least: they are bytes before the next are made, and what
+# a decoder needs for a window of 64 is then a quarter
+PIECE = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -225,7 +228,7 @@ class Track:
         self._stream = codec.stream(take.length)
         self._next = take.start  # the next index to be read
         self._first = job.first_frame(take, take.start) + job.system.stages[-1].codec.spec.lead
-        self._buffer: Tensor | None = None  # final frames from film frame `_first` on
+        self._ready: Tensor | None = None  # finished frames from film frame `_first` on, uint8
 
     def development(self, window: Window, read: Callable[[Indices], Clip]) -> Callable[[], Frames]:
         """How a window's frames are made; the latents that the stream has not had are read here and now."""
@@ -236,20 +239,29 @@ class Track:
     def _develop(self, window: Window, latents: Tensor | None) -> Frames:
         import torch
 
+        kept = [] if self._ready is None else [self._ready]
         if latents is not None:
             length = self.take.length
             last = length is not None and window.high == self.take.start + length
-            with torch.no_grad():
-                made = self._stream.push(latents, last)[0]
-            if self._buffer is not None:
-                made = torch.cat([self._buffer, made]) if len(made) else self._buffer
-            self._buffer = made
-        assert self._buffer is not None, "a stream that withholds frames"
+            kept += self._pieces(latents, last)
+        assert kept, "a stream that withholds frames"
+        video = torch.cat(kept)
         begin, end = shown(self._job, window)
-        video = self._buffer[begin - self._first : end - self._first]
-        assert len(video) == end - begin, "a stream that withholds frames"
-        self._buffer, self._first = self._buffer[end - self._first :].clone(), end
-        return Frames(begin, _fitted(video, self._job.canvas, self._job.size))
+        made = video[begin - self._first : end - self._first]
+        assert len(made) == end - begin, "a stream that withholds frames"
+        self._ready, self._first = video[end - self._first :].clone(), end
+        return Frames(begin, made)
+
+    def _pieces(self, latents: Tensor, last: bool) -> Iterator[Tensor]:
+        """The frames (t, 3, h, w) uint8 that the next latents (1, s, *frame) finish, a few at a time."""
+        import torch
+
+        job, parts = self._job, latents.split(max(1, PIECE // self._job.stride), dim=1)
+        for number, part in enumerate(parts, 1):
+            with torch.no_grad():
+                made = self._stream.push(part, last and number == len(parts))[0]
+            for few in made.split(PIECE) if len(made) else ():
+                yield _fitted(few, job.canvas, job.size)
 
 
 def developed(
@@ -307,4 +319,4 @@ def _fitted(video: Tensor, canvas: tuple[int, int], size: tuple[int, int]) -> Te
         video = torch.nn.functional.interpolate(
             video, (size[1], size[0]), mode="bicubic", antialias=True, align_corners=False
         )
-    return video.clamp(0, 1).mul(255).round().to(torch.uint8).cpu()
+    return video.clamp(0, 1).mul_(255).round_().to(torch.uint8).cpu()
