@@ -36,6 +36,7 @@ from longtake.video import (
     probe,
     read_video,
 )
+from longtake.video.encoding import video_frame
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 import clicks
@@ -301,6 +302,14 @@ def test_sound_is_in_time_to_the_sample(tmp_path: Path, name: str) -> None:
     assert 0 <= seconds - float(719 / Fraction(30000, 1001)) < 1024 / 48000
     late = [place + Fraction(1, 4000) for place in places]
     assert not clicks.in_time([*clicks.offsets(path, late)[0][:1], *found[1:]], path.suffix)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 3), (33, 7), (192, 128)])
+def test_every_colour_comes_to_the_encoder_in_its_place(size: tuple[int, int]) -> None:
+    frame = torch.randint(0, 256, (3, *reversed(size)), dtype=torch.uint8)
+    for view in (frame, frame.flip(2), frame.transpose(1, 2).contiguous().transpose(1, 2)):
+        shown = video_frame(view).to_ndarray(format="rgb24")
+        assert torch.equal(torch.from_numpy(shown).permute(2, 0, 1), view)
 
 
 def test_is_media_by_name() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import av
+import numpy as np
 from av.codec.context import Flags
 from av.container import OutputContainer
 from av.filter import Graph
@@ -237,9 +238,17 @@ class GifEncoder:
 
 
 def video_frame(frame: Tensor) -> VideoFrame:
-    """A frame (3, h, w) uint8 for the encoder."""
-    pixels = frame.permute(1, 2, 0).contiguous().numpy()
-    return VideoFrame.from_ndarray(pixels, format="rgb24")
+    """A frame (3, h, w) uint8 for the encoder, in memory of its own."""
+    _, height, width = frame.shape
+    shown, pixels = VideoFrame(width, height, "rgb24"), frame.numpy()
+    # colour by colour into its place: interleaved first and copied then, it takes more than twice as long
+    lines = np.frombuffer(shown.planes[0], np.uint8).reshape(
+        height, -1
+    )  # perhaps with room at their ends
+    into = lines[:, : 3 * width].reshape(height, width, 3)
+    for place in range(3):
+        into[:, :, place] = pixels[place]
+    return shown
 
 
 def _video_stream(
