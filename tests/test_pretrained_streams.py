@@ -19,6 +19,7 @@ import pipeline_parts as parts
 
 from longtake.codecs.pretrained import KINDS, LONG, VaeCodec
 from longtake.codecs.vaes import ltx_ahead
+from longtake.models.pretrained.showing import _Answer
 
 VAES = {
     "wan": (parts.wan_vae, 16, 1e-5),
@@ -243,3 +244,12 @@ def test_memory_does_not_grow_with_the_film(name: str, encodes: bool) -> None:
         assert long > 1.5 * short
     else:
         assert long <= 1.02 * short
+
+
+def test_what_answers_for_an_encoder_goes_when_nobody_holds_it() -> None:
+    latent = torch.zeros(1, 4, 1, 2, 2)
+    answer = _Answer(latent)
+    assert answer.latent_dist.mode() is latent
+    gone = weakref.ref(answer)
+    del answer
+    assert gone() is None, "a ring would hold it until rings are looked for"

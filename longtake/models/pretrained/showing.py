@@ -183,7 +183,12 @@ class _Answer:
     """What an autoencoder's `encode` returns, of one latent without spread."""
 
     def __init__(self, latent: Tensor) -> None:
-        self.latent_dist, self._latent = self, latent
+        self._latent = latent
+
+    @property
+    def latent_dist(self) -> _Answer:
+        """Itself, found anew each time: kept, it would be a ring that holds latents until rings are looked for."""
+        return self
 
     def mode(self) -> Tensor:
         return self._latent
