@@ -2,11 +2,13 @@
 
     python benchmarks/pretrained.py --frames 33,129,513,1025 --record
     python benchmarks/pretrained.py --pipeline wan --frames 33 --rounds 5 --record
+    python benchmarks/pretrained.py --pipeline ltx-long --frames 257,513,1025,2049,4097 --rounds 3 --record  # slopes
     python benchmarks/pretrained.py --page      # the tables of docs/pretrained.md, from what is recorded
 
 Every film is made in a process of its own, theirs and ours in turn, with as many calls of the network. What is
 compared: processor seconds and seconds, both of a warm process; memory beyond what the loaded pipeline and one clip
-took; seconds until a second of film can be played. Random weights say nothing of how films look. `--record`
+took, and how that rises with length, for which it takes long films and several rounds; seconds until a second
+of film can be played. Random weights say nothing of how films look. `--record`
 puts lines into benchmarks/pretrained.json in the place of those of the same film and side.
 """
 
@@ -88,7 +90,6 @@ PEERS = {
 
 def made(name: str) -> tuple[Any, list[int]]:
     """A tiny pipeline, and a list that grows with every call of its network."""
-    sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
     import pipeline_parts
     import torch
 
@@ -169,7 +170,8 @@ def ours(name: str, pipe: Any, frames: int, out: Path) -> float:
 
 
 def film(name: str, side: str, frames: int) -> Line:
-    """One film in this process."""
+    """One film in this process, by the package that this benchmark lies beside."""
+    sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
     import torch
 
     from longtake.video import read_video
@@ -228,17 +230,32 @@ def ratio(lines: Sequence[Line], name: str, asked: int, what: str) -> str:
     return middle if len(found) == 1 else f"{middle} ({min(found):.2f}-{max(found):.2f})"
 
 
-def slope(lines: Sequence[Line], name: str, side: str) -> float:
-    """Megabytes a frame, by least squares over films beyond the shortest."""
+def slope(lines: Sequence[Line], name: str, side: str) -> tuple[float, float]:
+    """Megabytes a frame and their standard error, by least squares over films beyond the shortest.
+
+    Two films of one length differ by tens of megabytes at their highest, so it takes several rounds, and lengths
+    far apart. NaN: too few films, two for a slope and three for its error.
+    """
     points = [
         (one["frames"], one["megabytes"])
         for one in lines
         if (one["peer"], one["side"]) == (name, side) and one["asked"] > PEERS[name].clip
     ]
     if len({x for x, _ in points}) < 2:
-        return float("nan")
+        return float("nan"), float("nan")
     fit = statistics.linear_regression(*zip(*points, strict=True))
-    return fit.slope
+    if len(points) < 3:
+        return fit.slope, float("nan")
+    middle = statistics.fmean(x for x, _ in points)
+    missed = sum((y - fit.intercept - fit.slope * x) ** 2 for x, y in points)
+    spread = sum((x - middle) ** 2 for x, _ in points)
+    return fit.slope, (missed / (len(points) - 2) / spread) ** 0.5
+
+
+def told(found: tuple[float, float], form: str) -> str:
+    """A slope, with its standard error where there is one."""
+    middle, error = found
+    return f"{middle:{form}} MB" if error != error else f"{middle:{form}} ± {error:{form}} MB"
 
 
 def page(lines: Sequence[Line]) -> str:
@@ -273,8 +290,9 @@ def page(lines: Sequence[Line]) -> str:
     rows = []
     for name, peer in PEERS.items():
         slopes = [slope(lines, name, side) for side in SIDES]
-        if all(value == value for value in slopes):
-            rows.append(f"| {peer.pipeline} | {slopes[0]:.3f} MB | {slopes[1]:.4f} MB |")
+        if all(middle == middle for middle, _ in slopes):
+            both_told = [told(slopes[0], ".3f"), told(slopes[1], ".4f")]
+            rows.append(f"| {peer.pipeline} | {' | '.join(both_told)} |")
     if rows:
         text += ["", "| pipeline | memory a frame, theirs | ours |", "|---|---|---|", *rows]
     return "\n".join(text)

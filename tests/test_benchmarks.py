@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
+import pretrained  # noqa: E402
 import run  # noqa: E402
 
 TOY = f"{Path(__file__).with_name('toy.py')}:toy"
@@ -81,3 +82,22 @@ def test_the_page_is_what_was_recorded() -> None:
     assert "Measured with cores 2." in text and text.count("not measured yet") == len(run.CASES) - 1
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert {row.count("|") for row in rows} == {rows[0].count("|")}
+
+
+def test_how_memory_rises_is_told_with_how_sure_it_is() -> None:
+    def films(*megabytes: float) -> list[dict[str, Any]]:
+        lengths = (257, 1025, 2049, 4097)
+        return [
+            {"peer": "wan", "side": "longtake", "asked": n, "frames": n, "megabytes": n / 100 + own}
+            for n, own in zip(lengths, megabytes, strict=False)
+        ]
+
+    middle, error = pretrained.slope(films(5, 5, 5, 5), "wan", "longtake")
+    assert middle == pytest.approx(0.01) and error == pytest.approx(0, abs=1e-9)
+    rough, unsure = pretrained.slope(films(20, -10, 25, 0), "wan", "longtake")
+    assert abs(rough - 0.01) < 2 * unsure
+    two = pretrained.slope(films(5, 5), "wan", "longtake")
+    assert pretrained.told(two, ".3f") == "0.010 MB"
+    assert pretrained.told((0.01, 0.002), ".3f") == "0.010 ± 0.002 MB"
+    one, _ = pretrained.slope(films(5), "wan", "longtake")
+    assert one != one
