@@ -256,12 +256,13 @@ class Track:
         """The frames (t, 3, h, w) uint8 that the next latents (1, s, *frame) finish, a few at a time."""
         import torch
 
-        job, parts = self._job, latents.split(max(1, PIECE // self._job.stride), dim=1)
-        for number, part in enumerate(parts, 1):
+        job, size = self._job, max(1, PIECE // self._job.stride)
+        for start in range(0, latents.shape[1], size):
+            part, end = latents[:, start : start + size], start + size >= latents.shape[1]
             with torch.no_grad():
-                made = self._stream.push(part, last and number == len(parts))[0]
-            for few in made.split(PIECE) if len(made) else ():
-                yield _fitted(few, job.canvas, job.size)
+                made = self._stream.push(part, last and end)[0]
+            for first in range(0, len(made), PIECE):
+                yield _fitted(made[first : first + PIECE], job.canvas, job.size)
 
 
 def developed(

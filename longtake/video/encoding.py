@@ -242,9 +242,8 @@ def video_frame(frame: Tensor) -> VideoFrame:
     _, height, width = frame.shape
     shown, pixels = VideoFrame(width, height, "rgb24"), frame.numpy()
     # colour by colour into its place: interleaved first and copied then, it takes more than twice as long
-    lines = np.frombuffer(memoryview(shown.planes[0]), np.uint8).reshape(
-        height, -1
-    )  # perhaps with room at their ends
+    plane = np.frombuffer(memoryview(shown.planes[0]), np.uint8)
+    lines = plane.reshape(height, -1)  # perhaps with room at their ends
     into = lines[:, : 3 * width].reshape(height, width, 3)
     for place in range(3):
         into[:, :, place] = pixels[place]
