@@ -13,6 +13,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
 from longtake.errors import InputError
 from longtake.metrics.scores import Score
@@ -21,6 +22,7 @@ Frames = Tensor | Iterable[Tensor]
 """(t, 3, h, w) at once, or one by one as (3, h, w), or chunk by chunk as (t, 3, h, w)."""
 
 CHUNK = 16  # frames looked at together
+GRID = 8  # places along each side for `leaps`
 MINUTE = 60.0
 _LUMA = torch.tensor([0.299, 0.587, 0.114])  # ITU-R BT.601
 
@@ -62,15 +64,29 @@ class Stretch:
     @cached_property
     def jumps(self) -> Tensor:
         """Mean absolute difference of each frame from the one before it; the film's first has none."""
-        pixels = self.pixels
-        if self.before is not None:
-            pixels = torch.cat([self.before.float()[None], pixels])
-        return (pixels[1:] - pixels[:-1]).abs().mean((1, 2, 3)).double()
+        return _apart(self._joined)
+
+    @cached_property
+    def leaps(self) -> Tensor:
+        """The same of means over GRID x GRID places: motion within a place hardly counts."""
+        return _apart(adaptive_avg_pool2d(self._joined, GRID))
+
+    @property
+    def _joined(self) -> Tensor:
+        """The frames and the one before them, where there is one."""
+        if self.before is None:
+            return self.pixels
+        return torch.cat([self.before.float()[None], self.pixels])
 
     @property
     def jumped(self) -> range:
         """The frames that `jumps` tells about."""
         return range(self.first + (self.before is None), self.first + len(self.frames))
+
+
+def _apart(frames: Tensor) -> Tensor:
+    """The mean absolute difference of each frame from the one before it (n - 1,)."""
+    return (frames[1:] - frames[:-1]).abs().mean((1, 2, 3)).double()
 
 
 class Meter(Protocol):

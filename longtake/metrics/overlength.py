@@ -76,28 +76,34 @@ class Joins:
 class Seams:
     """The largest jump of a film against the third largest around it, where no border is known.
 
-    A gesture has several large jumps together, a seam has one: two more beside it are borne.
+    A gesture has several large jumps together, a seam has one: two more beside it are borne. Jumps are
+    looked at pixel by pixel and between means of 8 x 8 places, where moving by less than a place hardly
+    counts; the larger ratio is told.
 
     cuts: frames that may jump. An unknown cut, or lightning, counts as a seam: nothing tells it apart.
-    Two levels are added to both sides of the ratio, so that coding of a still picture is none. The
-    detail lists up to 16 jumps over twice their neighbours, as (second, ratio).
+    Two levels are added to both sides of the ratio, one to those of places, so that coding of a still picture
+    is none. The detail lists up to 16 jumps over twice their neighbours, as (second, ratio).
     """
 
     def __init__(self, cuts: Collection[int] = ()) -> None:
         self.cuts = frozenset(cuts)
-        self._local = _Local(_SEEN, _SPARED)
+        self._fine, self._coarse = _Local(_SEEN, _SPARED), _Local(_SEEN / 2, _SPARED)
         self._worst = (0.0, 0)
         self._fps, self._over, self._count = 1.0, 0, 0
         self._found: list[tuple[float, int]] = []
 
     def see(self, stretch: Stretch) -> None:
         self._fps = stretch.fps
-        for frame, jump in zip(stretch.jumped, stretch.jumps.tolist(), strict=True):
+        both = zip(stretch.jumps.tolist(), stretch.leaps.tolist(), strict=True)
+        for frame, (jump, leap) in zip(stretch.jumped, both, strict=True):
             if frame not in self.cuts:
-                self._weigh(self._local.add(frame, jump))
+                self._weigh(self._fine.add(frame, jump), self._coarse.add(frame, leap))
 
-    def _weigh(self, ratios: Iterable[tuple[int, float]]) -> None:
-        for centre, ratio in ratios:
+    def _weigh(
+        self, fine: Iterable[tuple[int, float]], coarse: Iterable[tuple[int, float]]
+    ) -> None:
+        for (centre, one), (_, other) in zip(fine, coarse, strict=True):
+            ratio = max(one, other)
             self._worst = max(self._worst, (ratio, centre))
             self._count += 1
             if ratio > SEAM:
@@ -105,7 +111,7 @@ class Seams:
                 self._found = sorted([*self._found, (ratio, centre)])[-_LISTED:]
 
     def score(self) -> Score:
-        self._weigh(self._local.rest())
+        self._weigh(self._fine.rest(), self._coarse.rest())
         if not self._count:
             raise InputError("a single frame has no seams", "seams", "a longer film")
         value, centre = self._worst
