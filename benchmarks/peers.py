@@ -27,6 +27,7 @@ from typing import Any
 
 import click
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from longtake.metrics import Moments, frechet, inception_score, kernel_subsets
@@ -301,10 +302,11 @@ def pictures(count: int, seed: int) -> Tensor:
 def main(rows: int, width: int, rounds: int, cases: tuple[str, ...]) -> None:
     """Measure processor time, one thread."""
     torch.set_num_threads(1)
-    for case in cases or CASES:
-        make = pictures if "frames" in case else lambda count, seed: features(count, width, seed)
-        for line in compared(case, make(rows, 0), make(rows, 1), rounds):
-            click.echo(json.dumps(line))
+    with threadpool_limits(1):  # numpy's, which all use: its second thread spins while it waits
+        for case in cases or CASES:
+            make = pictures if "frames" in case else lambda n, seed: features(n, width, seed)
+            for line in compared(case, make(rows, 0), make(rows, 1), rounds):
+                click.echo(json.dumps(line))
     if not cases:
         memory = {"streamed": growth(width, False), "rows kept": growth(width, True)}
         click.echo(json.dumps({"growth in MiB, 8 times as many rows": memory}))

@@ -57,7 +57,14 @@ def test_every_metric_is_foretold_and_misses_are_told() -> None:
     assert text.count("none.") == 2 and "| **-1.00** |" in text and "4: 3, 8: 1.5" in text
     wrong = told(drift={"colour": [0, 1, 2, 3, 2.5]}, frozen={"blur": [1.0, 0.8, 0.6, 0.4, 0.2]})
     text = respond.page({"Worlds": wrong})
-    assert "`drift` of colour (+0.90)" in text and "`frozen` of blur (-1.00, 80%)" in text
+    assert "`drift` of colour (+0.900)" in text and "`frozen` of blur (-1.000, 80%)" in text
+
+
+def test_clips_are_as_many_at_all_strengths_and_from_all_over() -> None:
+    whole, short = torch.arange(9.0)[:, None], torch.arange(5.0)[:, None]
+    found = respond.spread([[whole, whole], [short, whole]])
+    assert [[len(clips) for clips in row] for row in found] == [[5, 9], [5, 9]]
+    assert found[0][0].flatten().tolist() == [0, 2, 4, 6, 8]
 
 
 def test_what_hardly_moves_does_not_answer() -> None:

@@ -42,7 +42,7 @@ CODED = 320  # takes that a codec learns from, for twice as many steps as a shar
 FILMS, LENGTH = 96, 40  # to measure on
 CALLS = 4  # of a film that a model makes itself, at most, before it learns to go on
 ALONE = 0.25  # share of the batches that observe nothing, as a film's first call does
-MARKS = 4  # of a training, from which the course of the distance is measured
+MARK = 5.0  # minutes, then 10, 20, ...: of a training that far the distance is measured, too
 LONG = 256  # frames of the films on a contact sheet
 
 
@@ -91,7 +91,7 @@ def tokens(spec: ClipSpec) -> Built:
     from longtake.nets.tokens import TokenShape
 
     net = GPT(TokenShape(spec.codes, width=160))
-    return Built(TokenModel(net, spec, Picking(top_p=0.8)), net)
+    return Built(TokenModel(net, spec, Picking(top_p=0.9)), net)
 
 
 def masked(spec: ClipSpec) -> Built:
@@ -263,7 +263,7 @@ class Trial:
 
         def mark(step: int) -> None:
             spent = (time.monotonic() - begun) / 60
-            if spent / minutes >= (len(self.marks()) + 1) / MARKS:
+            if MARK * 2 ** len(self.marks()) <= spent < minutes:
                 kept = {name: p.detach().contiguous() for name, p in built.net.named_parameters()}
                 save_file(kept, self.folder / f"mark-{spent:06.2f}.safetensors")
 
