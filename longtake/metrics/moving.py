@@ -27,6 +27,7 @@ _INSIDE = 0.3  # of a place that must stay in the picture
 _FLAT = 0.5  # levels squared a pixel: less slope than that is no structure
 GRID = 16  # places of a picture's side that stand still or not
 STILL = 0.95  # correlation of a place's structure with itself from which on it stands still
+REACH = 0.1  # seconds before and after over which it does
 _STRUCTURE = 1.0  # levels of deviation without which a place has none
 _CHANCE = 0.02  # of the places seem to stand still where none does
 _QUIET, _GRAINS = 0.25, 0.7  # share of the places that tell the grain; times its power
@@ -135,9 +136,9 @@ class StillFlicker:
     """Trembling of brightness where nothing moves: independent noise of deviation s on a place gives s.
 
     A place of 16 x 16 over the picture stands still while its fine structure correlates with itself
-    over three frames, by 0.95, the grain taken off its power; brightness does not count for that. Grain
-    is what trembles in the fine structure of the quietest quarter of the places. As `flicker`, from
-    second differences.
+    REACH seconds before and after, by 0.95, the grain taken off its power; brightness does not
+    count for that. Grain is what trembles in the fine structure of the quietest quarter of the places. As
+    `flicker`, from second differences.
     """
 
     def __init__(self) -> None:
@@ -145,14 +146,14 @@ class StillFlicker:
         self._power, self._still, self._count = 0.0, 0, 0
 
     def see(self, stretch: Stretch) -> None:
-        luma = stretch.luma[:, None]
+        luma, reach = stretch.luma[:, None], max(1, round(REACH * stretch.fps))
         if self._tail is not None:
             luma = torch.cat([self._tail, luma])
-        self._tail = luma[-2:].clone()
-        if len(luma) < 3:
+        self._tail = luma[-2 * reach :].clone()
+        if len(luma) <= 2 * reach:
             return
-        still = _standing(luma - avg_pool2d(luma, 5, 1, 2, count_include_pad=False))
-        bend = _bend(adaptive_avg_pool2d(luma, GRID).double())
+        still = _standing(luma - avg_pool2d(luma, 5, 1, 2, count_include_pad=False), reach)
+        bend = _bend(adaptive_avg_pool2d(luma, GRID).double())[reach - 1 :][: len(still)]
         self._power += float(bend[still].square().sum())
         self._still += int(still.sum())
         self._count += still.numel()
@@ -165,10 +166,10 @@ class StillFlicker:
         return Score(value, "still-flicker-v2", "low", detail=detail)
 
 
-def _standing(fine: Tensor) -> Tensor:
-    """Where fine structure (n, 1, h, w) stands still, around each frame that has one on either side: (n - 2, 1, GRID, GRID)."""
-    grain = _grain(fine)
-    three = [fine[:-2], fine[1:-1], fine[2:]]
+def _standing(fine: Tensor, reach: int) -> Tensor:
+    """Where fine structure (n, 1, h, w) stands still, from so many frames before to as many after: (n - 2 reach, 1, GRID, GRID)."""
+    three = [fine[: -2 * reach], fine[reach:-reach], fine[2 * reach :]]
+    grain = _grain(fine)[reach - 1 :][: len(three[0])]
     power = [adaptive_avg_pool2d(frame * frame, GRID) - grain for frame in three]
     # Of less structure than that a few pixels cannot tell whether it moves.
     still = torch.minimum(power[0], power[2]) > _STRUCTURE**2 + _GRAINS * grain
