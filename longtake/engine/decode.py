@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 WINDOW = 8
 FRAMES = 64  # most frames that those may be, where an index is many of them
 # frames a stream is asked for at once, and one index at least: they are bytes before the next are made, and what
-# a decoder needs for a window of 64 is then half; fewer at once cost time
-PIECE = 32
+# a decoder needs for a window of 64 is then a quarter
+PIECE = 16
 
 
 @dataclasses.dataclass(frozen=True)
