@@ -42,6 +42,22 @@ def test_convolutions_over_time(how: dict[str, object]) -> None:
     assert "_conv_forward" not in vars(conv)
 
 
+def test_films_that_decode_at_once_share_it() -> None:
+    """The one that goes first takes nothing from the other, whose frames would round otherwise from there on."""
+    conv = nn.Conv3d(4, 6, 3).requires_grad_(False)
+    one, other = quick(conv), quick(conv)
+    one.__enter__()
+    made = vars(conv)["_conv_forward"]
+    other.__enter__()
+    one.__exit__(None, None, None)
+    assert vars(conv)["_conv_forward"] is made
+    other.__exit__(None, None, None)
+    assert "_conv_forward" not in vars(conv)
+    with pytest.raises(KeyboardInterrupt), quick(conv):
+        raise KeyboardInterrupt
+    assert "_conv_forward" not in vars(conv)
+
+
 def test_a_decoder_is_as_it_was_and_hooks_stay() -> None:
     vae = pipeline_blocks.wan_vae().eval().requires_grad_(False)
     hooked = next(one for one in vae.decoder.modules() if isinstance(one, WanRMS_norm))

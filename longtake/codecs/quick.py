@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,20 +18,43 @@ import torch
 from torch import Tensor, nn
 
 _LEAST = 1e-12  # as `normalize` has it
+_LOCK = threading.Lock()
+_USED: dict[
+    int, tuple[int, contextlib.ExitStack]
+] = {}  # by net: how many use it so, and what undoes it
 
 
 @contextlib.contextmanager
 def quick(net: Any) -> Iterator[None]:
-    """While it lasts, Wan's norms and all convolutions over time in `net` are quick; without gradients only."""
-    with contextlib.ExitStack() as stack:
-        for one in net.modules():
-            if type(one).__name__ == "WanRMS_norm" and one.channel_first:
-                way = functools.partial(_normed, one, one.forward)
-                stack.enter_context(replaced(one, "forward", way))
-            elif isinstance(one, nn.Conv3d) and _gains(one):
-                way = functools.partial(_convolved, one, one._conv_forward)
-                stack.enter_context(replaced(one, "_conv_forward", way))
+    """While it lasts, Wan's norms and all convolutions over time in `net` are quick; without gradients only.
+
+    Films that decode at once, on several threads, share it: the first to come makes it so, and the last to go undoes it.
+    """
+    with _LOCK:
+        users, stack = _USED.get(id(net)) or (0, _made_quick(net))
+        _USED[id(net)] = (users + 1, stack)
+    try:
         yield
+    finally:
+        with _LOCK:
+            users, stack = _USED.pop(id(net))
+            if users > 1:
+                _USED[id(net)] = (users - 1, stack)
+            else:
+                stack.close()
+
+
+def _made_quick(net: Any) -> contextlib.ExitStack:
+    """What undoes it, closed."""
+    stack = contextlib.ExitStack()
+    for one in net.modules():
+        if type(one).__name__ == "WanRMS_norm" and one.channel_first:
+            way = functools.partial(_normed, one, one.forward)
+            stack.enter_context(replaced(one, "forward", way))
+        elif isinstance(one, nn.Conv3d) and _gains(one):
+            way = functools.partial(_convolved, one, one._conv_forward)
+            stack.enter_context(replaced(one, "_conv_forward", way))
+    return stack
 
 
 @contextlib.contextmanager
