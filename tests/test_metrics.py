@@ -296,6 +296,19 @@ def test_joins_find_a_jump_of_known_size() -> None:
         metrics.joins(film, [900])
 
 
+def test_a_leap_between_places_is_a_seam_and_a_gesture_is_none() -> None:
+    """What is striped changes hardly more pixels where it leaps than where it moves by a stripe."""
+    film = torch.zeros(40, 3, 64, 64, dtype=torch.uint8)
+    for frame in range(40):
+        left = 4 + 2 * (frame % 2) + 32 * (frame >= 20)
+        film[frame, :, 20:44, left : left + 20].view(3, 24, 5, 4)[..., :2] = 255
+    found = metrics.seams(film)
+    assert found.value > SEAM and found.detail["at"] == pytest.approx(2.0)
+    course = (torch.arange(40.0) + 6 * (torch.arange(40) - 18).clamp(0, 5)) * 2
+    gesture = (60 + course)[:, None, None, None].expand(40, 3, 16, 16).byte()
+    assert metrics.seams(gesture).value < 1.2
+
+
 def test_seams_are_found_without_a_plan() -> None:
     film = rolling(120)
     seamless = metrics.seams(film)

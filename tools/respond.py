@@ -376,7 +376,8 @@ NOTES = """
 - **`repetition`** of a film that repeats by its nature, as a walker does, is large, and a loop planted there adds little.
 - **`flicker` also answers to motion**: less of it under blur and in a freeze, more where frames are lost or out of order. `still-flicker` is
   for what stands still, and reads the deviation of grain there; it refuses films in which nothing does.
-- **`dynamic` leaves out what moves less than its grain**, and takes blur for a little more motion. Compare films of like grain alone.
+- **`dynamic` leaves out what moves less than its grain**, and takes blur for more motion: half as far as freezing half of the film takes it down.
+  Compare films of like grain and sharpness alone.
 - **`colours`** answers to blur and grain by a tenth of what a ramp of colour does.
 - **`tfvd` sees 16 frames**, so that a loop of two seconds shows by its joins alone. Strengths are compared at equal numbers of clips from all over a film:
   where films without half of their frames were held against the first half of whole ones, dropping seemed to go unseen. In the real film it is
