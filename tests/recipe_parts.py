@@ -67,7 +67,9 @@ class Bench:
         place = torch.arange(frames).float()[None, :, None, None, None]
         return Takes(place.expand(4, -1, 8, 8, 8).clone(), {}, ())
 
-    def train(self, arm: str, net: Any, losses: Any, batch: Any, steps: int) -> Any:
+    def train(
+        self, arm: str, net: Any, losses: Any, batch: Any, steps: int, **schedule: Any
+    ) -> Any:
         """Keeps what would be trained."""
         self.batches[arm], self.losses[arm], self.steps[arm] = batch, losses, steps
         return iter(())

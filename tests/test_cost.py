@@ -96,7 +96,7 @@ def slope(net: nn.Module, ask, lengths: tuple[int, ...]) -> float:
 
 
 def test_bottlenecks_and_planes_grow_linearly_with_length_scores_that_are_kept_do_not() -> None:
-    shape = TokenShape(codes=8, width=16, blocks=1, head=16, latents=8)
+    shape = TokenShape(codes=8, width=16, blocks=1, head=16, latents=(2, 2, 2))
 
     def tokens(frames: int):
         n = 8 * frames

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
 
@@ -20,7 +21,7 @@ from longtake.models.revealing import Conditionals, Confidence, DraftAndRevise, 
 from longtake.nets.masked import HIDDEN, KNOWN, BottleneckTransformer, MaskedTransformer
 from longtake.nets.tokens import TokenShape
 
-SHAPE = TokenShape(codes=5, width=32, blocks=2, head=16, text=3, latents=4)
+SHAPE = TokenShape(codes=5, width=32, blocks=2, head=16, text=3, latents=(2, 1, 2))
 NETS = {"full": MaskedTransformer, "bottleneck": BottleneckTransformer}
 FILMS, TOKENS = 6000, 4
 
@@ -142,6 +143,18 @@ def test_hidden_codes_are_not_seen(kind: str) -> None:
     torch.testing.assert_close(one, moved, atol=1e-3, rtol=1e-3)
 
 
+@pytest.mark.parametrize("frames", [4, 12])
+def test_latents_share_a_clip_of_any_length_out(frames: int) -> None:
+    """Every token counts most for the latent in whose cell it lies; cells are of equal size."""
+    net = BottleneckTransformer(dataclasses.replace(SHAPE, latents=(4, 1, 2)))
+    places = torch.cartesian_prod(*(torch.arange(n).float() for n in (frames, 3, 4)))[None]
+    stands, near = net._grid(places)
+    cells = (places / torch.tensor([frames / 4, 3, 2])).long() @ torch.tensor([2, 2, 1])
+    assert stands.shape == (1, 8, 3) and near.shape == (1, 2, 8, frames * 12)
+    assert torch.equal(near.argmax(2), cells.expand(1, 2, -1))
+    assert near.max() <= 0 and (near[:, 1] <= near[:, 0]).all(), "heads differ in how near"
+
+
 @pytest.mark.parametrize("kind", NETS)
 @pytest.mark.parametrize(
     "revealing", [Confidence(3), DraftAndRevise(3, 2, 1)], ids=["confidence", "draft"]
@@ -162,17 +175,19 @@ def test_order_company_and_batches_change_nothing(kind: str, revealing: Revealin
 
 @pytest.mark.parametrize("kind", NETS)
 def test_what_is_observed_is_heard(kind: str) -> None:
-    law = model(kind, picking=Picking(temperature=0))
-    base = law.sample(request((2, 3), Clip(codes(2), (0, 1)))).frames
+    law = model(kind)
+    ask = functools.partial(request, (2, 3), samples=tuple(range(8)))
+    films = codes(2, samples=8)
+    base = law.sample(ask(Clip(films, (0, 1)))).frames
     for other in (
-        request((2, 3), Clip((codes(2) + 1) % 5, (0, 1))),
-        request((2, 3), Clip(codes(2), (0, 1)), prompt="xyz"),
-        request((2, 3), Clip(codes(2), (1, 9))),
+        ask(Clip((films + 1) % 5, (0, 1))),
+        ask(Clip(films, (0, 1)), prompt="xyz"),
+        ask(Clip(films, (1, 9))),
     ):
         assert not torch.equal(law.sample(other).frames, base)
-    silent = dataclasses.replace(request((2, 3), Clip(codes(2), (0, 1))), controls=Controls())
-    unguided = model(kind, picking=Picking(temperature=0, guidance=0.0))
-    told = unguided.sample(request((2, 3), Clip(codes(2), (0, 1)))).frames
+    silent = dataclasses.replace(ask(Clip(films, (0, 1))), controls=Controls())
+    unguided = model(kind, picking=Picking(guidance=0.0))
+    told = unguided.sample(ask(Clip(films, (0, 1)))).frames
     assert torch.equal(told, law.sample(silent).frames)
 
 
@@ -203,8 +218,8 @@ def test_training_counts_hidden_targets_alone() -> None:
     assert law.losses(asked, fours)["masked"].tolist() == [100, 100, 100]
 
 
-@pytest.mark.parametrize(("kind", "wide"), [("full", 2), ("bottleneck", 1)])
-def test_training_learns_a_rule_and_refines_hints(kind: str, wide: int) -> None:
+@pytest.mark.parametrize("kind", NETS)
+def test_training_learns_a_rule_and_refines_hints(kind: str, wide: int = 2) -> None:
     """Each frame is the one before, plus one: with all hidden, and from a start that is mostly wrong."""
     torch.manual_seed(0)
     shape = dataclasses.replace(SHAPE, text=0, width=48)

@@ -101,13 +101,14 @@ def learned(
     batch: Callable[[int], list[Scene]],
     steps: int,
     loss: Callable[[Any, Scene], Tensor] = flow,
+    **schedule: Any,
 ) -> Iterator[Any]:
-    """Trains an arm on scenes; all clips of a batch count alike."""
+    """Trains an arm on scenes; all clips of a batch count alike. schedule: as `Lab.train`."""
 
     def losses(parts: list[Scene]) -> dict[str, Tensor]:
         return {"targets": torch.cat([loss(net, scene) for scene in parts])}
 
-    yield from lab.train(arm, net, losses, batch, steps)
+    yield from lab.train(arm, net, losses, batch, steps, **schedule)
 
 
 def answers(

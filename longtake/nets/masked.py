@@ -6,6 +6,8 @@ number of latents, whose cost grows linearly with tokens (MeBT, Yoo et al. 2023,
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -67,13 +69,15 @@ class MaskedTransformer(nn.Module):
 
 
 class BottleneckTransformer(nn.Module):
-    """Tokens meet in `latents` vectors alone: each block reads all tokens into them, mixes them, and
-    writes back to all tokens.
+    """Tokens meet in a fixed number of latents alone: each block reads all tokens into them, mixes them,
+    and writes back to all tokens.
 
     MeBT encodes the known tokens into latents and decodes the hidden ones out of them, which cost as
     much as they are many; here all tokens read and are written, so that hints and places of hidden
-    tokens are seen as well. Time and memory grow as tokens x latents. Latents are nowhere, so tokens
-    say where they are: as waves of their place, counted from the first of the clip.
+    tokens are seen as well. Time and memory grow as tokens x latents. MeBT's latents are anywhere, and
+    have to learn first which tokens are whose; these stand on a grid over the clip, however long it
+    is, and tokens count the less for them the farther they are, by slopes that are fixed, a head each
+    (Press et al. 2022, ALiBi, here of squares of distance), so that a short training suffices.
     """
 
     def __init__(self, shape: TokenShape) -> None:
@@ -82,7 +86,7 @@ class BottleneckTransformer(nn.Module):
         self.enter, self.leave = _Entry(shape), _Exit(shape)
         self.where = nn.Linear(shape.head, shape.width, bias=False)
         self.where.outer = True  # type: ignore[assignment]
-        self.latents = nn.Parameter(torch.randn(shape.latents, shape.width) * 0.5)
+        self.latents = nn.Parameter(torch.randn(math.prod(shape.latents), shape.width) * 0.5)
         self.read = nn.ModuleList(TokenBlock(shape) for _ in range(shape.blocks))
         self.mix = nn.ModuleList(TokenBlock(shape) for _ in range(shape.blocks))
         self.write = nn.ModuleList(TokenBlock(shape) for _ in range(shape.blocks))
@@ -91,14 +95,29 @@ class BottleneckTransformer(nn.Module):
         self, codes: Tensor, places: Tensor, states: Tensor, text: Tensor | None = None
     ) -> Tensor:
         """As `MaskedTransformer`."""
-        turns = self.shape.turns(places - places.amin(1, keepdim=True))
+        places = places - places.amin(1, keepdim=True)
+        stands, near = self._grid(places)
+        turns, held = self.shape.turns(places), self.shape.turns(stands)
         x = self.enter(codes, states, text) + self.where(torch.cat([turns.cos(), turns.sin()], -1))
         z = self.latents.expand(len(x), -1, -1)
         for read, mix, write in zip(self.read, self.mix, self.write, strict=True):
-            z = mix(read(z, None, None, source=x), None, None)
-            x = write(x, None, None, source=z)
+            z = mix(read(z, held, turns, bias=near, source=x), held, held)
+            x = write(x, turns, held, bias=near.mT, source=z)
         logits: Tensor = self.leave(x)
         return logits
+
+    def _grid(self, places: Tensor) -> tuple[Tensor, Tensor]:
+        """Places of the latents (b, m, axes) among tokens' (b, n, axes), and (b, heads, m, n): how much
+        less than the nearest ones tokens count, in scores."""
+        counts = self.shape.latents
+        axes = [(torch.arange(n, device=places.device) + 0.5) / n for n in counts]
+        cell = (places.amax(1) + 1) / places.new_tensor(counts, dtype=torch.float)
+        middles = torch.cartesian_prod(*axes) * places.new_tensor(counts, dtype=torch.float)
+        stands = middles * cell[:, None] - 0.5
+        apart = ((stands[:, :, None] - places[:, None]) / cell[:, None, None]).square().sum(-1)
+        heads = self.shape.width // self.shape.head
+        slopes = torch.logspace(-1, 2, heads, base=2, device=places.device)
+        return stands, -slopes[:, None, None] * apart[:, None]
 
 
 class TokenCritic(nn.Module):

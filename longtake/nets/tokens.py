@@ -25,8 +25,8 @@ class TokenShape:
 
     axes: of a place (time, row, column). base: of rotary positions. stretch: how many times farther
     along each axis places reach than in training, by a larger base (NTK), or by parts (YaRN) where
-    `learned`, the places along each axis in training, is given. latents: of a bottleneck, where a
-    net has one.
+    `learned`, the places along each axis in training, is given. latents: of a bottleneck, along each
+    axis, where a net has one.
     """
 
     codes: int
@@ -39,14 +39,15 @@ class TokenShape:
     base: float = 100.0
     stretch: tuple[float, ...] = (1.0, 1.0, 1.0)
     learned: tuple[float, ...] = ()
-    latents: int = 32
+    latents: tuple[int, ...] = (2, 4, 4)
 
     def __post_init__(self) -> None:
         if self.codes < 1:
             raise ValueError(f"codes={self.codes}; try the codec's number of codes")
         if self.width % self.head or self.head % 2:
             raise ValueError(f"heads of {self.head} in width {self.width}; try an even divisor")
-        for name, row in (("stretch", self.stretch), ("learned", self.learned or self.stretch)):
+        rows = {"stretch": self.stretch, "learned": self.learned or self.stretch}
+        for name, row in (rows | {"latents": self.latents}).items():
             if len(row) != self.axes:
                 raise ValueError(f"{name} of {len(row)} axes; try {self.axes} numbers")
         shares(self.head // 2, self.axes)

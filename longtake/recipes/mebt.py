@@ -11,7 +11,8 @@ over the training. A film is drafted, tokens in groups drawn at random, and revi
 which every group is decided anew given all others (Lee et al. 2022, "Draft-and-Revise").
 
 Left out: separate stacks that encode visible and decode hidden tokens (every block reads and writes
-all tokens, see `nets.masked`), a budget of targets in training, the 3D VQGAN's critics, classes.
+all tokens) and latents that are nowhere (they stand in the clip; see `nets.masked` for both), a
+budget of targets in training, the 3D VQGAN's critics, classes.
 """
 
 from __future__ import annotations
@@ -34,11 +35,12 @@ if TYPE_CHECKING:
 
 WINDOW = 32  # latent frames of a pass: 128 frames, 2,048 tokens
 SHORT = 4  # of the baseline's: 16 frames
-STEPS, TOKENS = 900, 64  # latent frames in a step of any arm
+STEPS, TOKENS = 1600, 64  # latent frames in a step of any arm
 PICKING = Picking(top_p=0.95)
 SIZES = {
-    "proof": {"codes": 512, "width": 128, "blocks": 4, "latents": 128},
-    "paper": {"codes": 16384, "width": 1024, "blocks": 8, "head": 64, "ratio": 4, "latents": 256},
+    "proof": {"codes": 512, "width": 128, "blocks": 4, "latents": (8, 4, 4)},
+    "paper": {"codes": 16384, "width": 1024, "blocks": 8, "head": 64, "ratio": 4}
+    | {"latents": (4, 8, 8)},
 }
 DESIGN = Design("mebt", "digits", SIZES, WINDOW, "vq")
 

@@ -40,7 +40,7 @@ SLOT = 4  # latent frames under one prompt
 WINDOW = 2 * SLOT
 SLOTS, FPS = 9, 6.4  # of the stories
 SCHEME = f"autoregressive:window={WINDOW},step={SLOT}"
-STEPS, BATCH, CODEC_STEPS = 700, 8, 300
+STEPS, BATCH, CODEC_STEPS = 2600, 8, 300
 SILENT = 0.1  # share of clips whose prompts are not told
 SIZES = {
     "proof": {"codes": 512, "width": 128, "blocks": 4},

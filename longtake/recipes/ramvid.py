@@ -38,7 +38,7 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 DESIGN = Design("ramvid", "digits", SIZES, LENGTH)
 SEEN = {"prediction": (0, 1, 2, 3), "infilling": (0, 4, 8, 11)}
-STEPS = 1300
+STEPS, RATE = 1900, 4e-3
 
 
 def ramvid(
@@ -89,7 +89,7 @@ def learn(lab: Lab, arm: str = "ramvid", drawn: Masks | None = None) -> Iterator
 
     takes = lab.takes("digits", 200, 60)
     batch = scenes(takes, drawn or masks(), seed=lab.seed, rows=8, length=LENGTH, interval=INTERVAL)
-    yield from learned(lab, arm, network(), batch, STEPS)
+    yield from learned(lab, arm, network(), batch, STEPS, rate=RATE)
 
 
 def experiment(lab: Lab) -> Iterator[Any]:
