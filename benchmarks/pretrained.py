@@ -54,9 +54,21 @@ class Peer:
     pictured: bool = False
     told: Callable[[int], dict[str, Any]] = lambda frames: {}
 
+    @property
+    def title(self) -> str:
+        """For the tables."""
+        return self.pipeline + (", `--noise diffusers`" if self.noise == "diffusers" else "")
 
+
+FRAMEPACK = Peer(
+    "HunyuanVideoFramepackPipeline",
+    "framepack",
+    pictured=True,
+    told=lambda frames: {"sampling_type": "vanilla", "latent_window_size": 9},
+)
 PEERS = {
-    "wan": Peer("WanPipeline", "wan-text", noise="diffusers"),
+    "wan": Peer("WanPipeline", "wan-text"),
+    "wan-exact": Peer("WanPipeline", "wan-text", noise="diffusers"),
     "skyreels": Peer(
         "SkyReelsV2DiffusionForcingPipeline",
         "skyreels-forcing",
@@ -64,12 +76,8 @@ PEERS = {
         told=lambda frames: {"base_num_frames": 33, "overlap_history": 9 if frames > 33 else None},
     ),
     "helios": Peer("HeliosPipeline", "helios"),
-    "framepack": Peer(
-        "HunyuanVideoFramepackPipeline",
-        "framepack",
-        pictured=True,
-        told=lambda frames: {"sampling_type": "vanilla", "latent_window_size": 9},
-    ),
+    "framepack": FRAMEPACK,
+    "framepack-exact": dataclasses.replace(FRAMEPACK, noise="diffusers"),
     # it leaves out the last of its steps
     "ltx-long": Peer(
         "LTXI2VLongMultiPromptPipeline",
@@ -283,7 +291,7 @@ def page(lines: Sequence[Line]) -> str:
                 return " and ".join(f"{middle:{form}}" for middle in middles)
 
             text.append(
-                f"| {peer.pipeline} | {asked} | {pair('calls', '.0f')} "
+                f"| {peer.title} | {asked} | {pair('calls', '.0f')} "
                 f"| {ratio(lines, name, asked, 'processor')} | {ratio(lines, name, asked, 'seconds')} "
                 f"| {pair('first')} s | {pair('megabytes', '.0f')} MB |"
             )
@@ -292,7 +300,7 @@ def page(lines: Sequence[Line]) -> str:
         slopes = [slope(lines, name, side) for side in SIDES]
         if all(middle == middle for middle, _ in slopes):
             both_told = [told(slopes[0], ".3f"), told(slopes[1], ".4f")]
-            rows.append(f"| {peer.pipeline} | {' | '.join(both_told)} |")
+            rows.append(f"| {peer.title} | {' | '.join(both_told)} |")
     if rows:
         text += ["", "| pipeline | memory a frame, theirs | ours |", "|---|---|---|", *rows]
     return "\n".join(text)

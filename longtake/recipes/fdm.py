@@ -99,9 +99,7 @@ def learn(lab: Lab) -> Iterator[Any]:
         at, seen = (torch.tensor(part) for part in zip(*sets, strict=True))
         return Scene(takes.at(rows, at), seen, at / FPS, torch.zeros(8, K, 1))
 
-    yield from lab.train(
-        "fdm", net, lambda scene: {"flow": flow(net, scene)}, batch, 6500, rate=4e-3
-    )
+    yield from lab.train("fdm", net, lambda scene: {"flow": flow(net, scene)}, batch, 5000)
 
 
 def experiment(lab: Lab) -> Iterator[Any]:

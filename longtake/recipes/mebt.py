@@ -101,7 +101,7 @@ def learn(lab: Lab, arm: str = "mebt") -> Iterator[Any]:
         return {"tokens": -log_chances(net, whole).mean(1)}
 
     torch.manual_seed(lab.seed)
-    yield from lab.train(arm, net, losses, batch, STEPS)
+    yield from lab.train(arm, net, losses, batch, STEPS, rate=4e-3)
 
 
 def rival() -> Any:

@@ -102,7 +102,9 @@ def learn(lab: Lab) -> Iterator[Any]:
         return dataclasses.replace(whole, text=whole.text * told_of)
 
     torch.manual_seed(lab.seed)
-    yield from lab.train("phenaki", net, lambda s: {"masked": masked_loss(net, s)}, batch, STEPS)
+    yield from lab.train(
+        "phenaki", net, lambda s: {"masked": masked_loss(net, s)}, batch, STEPS, rate=4e-3
+    )
 
 
 def coding(lab: Lab) -> Iterator[Any]:
