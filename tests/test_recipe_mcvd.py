@@ -38,11 +38,8 @@ def test_batches_mix_tasks_and_specialists_share_the_steps() -> None:
     for way in mcvd.ROUTES:
         list(mcvd.learn(bench, way))
     list(mcvd.learn_specialists(bench))
-    assert (
-        sum(bench.steps[name] for name in mcvd.TASKS)
-        == bench.steps["mcvd"]
-        == bench.steps["spatin"]
-    )
+    assert sum(bench.steps[name] for name in mcvd.TASKS) == bench.steps["mcvd"]
+    assert bench.steps["spatin"] < bench.steps["mcvd"], "its steps cost more"
     assert sorted(scene.latents.shape[1] for scene in bench.batches["mcvd"](0)) == [5, 8, 11]
     for name, (past, future) in mcvd.TASKS.items():
         (scene,) = bench.batches[name](0)
