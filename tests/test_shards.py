@@ -131,6 +131,8 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         f"import sys; sys.path.insert(0, {str(ROOT / 'tests')!r})\n"
         "import test_shards, pathlib\n"
         f"test_shards.all_of_a_pair(pathlib.Path({str(home)!r}))\n"
+        # all is asked and written: at the interpreter's end a thread of torch's now and then aborts it
+        "import os; os._exit(0)\n"
     )
     told = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     told |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
