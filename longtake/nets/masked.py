@@ -110,10 +110,9 @@ class BottleneckTransformer(nn.Module):
         """Places of the latents (b, m, axes) among tokens' (b, n, axes), and (b, heads, m, n): how much
         less than the nearest ones tokens count, in scores."""
         counts = self.shape.latents
-        axes = [(torch.arange(n, device=places.device) + 0.5) / n for n in counts]
-        cell = (places.amax(1) + 1) / places.new_tensor(counts, dtype=torch.float)
-        middles = torch.cartesian_prod(*axes) * places.new_tensor(counts, dtype=torch.float)
-        stands = middles * cell[:, None] - 0.5
+        cell = (places.amax(1) + 1) / torch.tensor(counts, device=places.device)
+        middles = (torch.arange(n, device=places.device) + 0.5 for n in counts)
+        stands = torch.cartesian_prod(*middles) * cell[:, None] - 0.5
         apart = ((stands[:, :, None] - places[:, None]) / cell[:, None, None]).square().sum(-1)
         heads = self.shape.width // self.shape.head
         slopes = torch.logspace(-1, 2, heads, base=2, device=places.device)

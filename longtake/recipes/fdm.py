@@ -170,7 +170,7 @@ PROOF = Proof(
         ),
     ),
     experiment=experiment,
-    minutes=15,
+    minutes=18,
 )
 
 train = alone("fdm", learn)

@@ -182,7 +182,7 @@ PROOF = Proof(
     arms={
         "mcvd": "one network for all tasks; observed frames on its channels",
         "spatin": "observed frames scale and shift features at every scale; as long a training",
-        "specialists": "a network a task, in all as many steps as one of the others",
+        "specialists": "a network a task, in all as many steps as mcvd",
     },
     expectations=(
         Expectation(GOOD, 3, "mcvd", 1, "of four; the paper: masking helps both ends"),

@@ -194,7 +194,7 @@ PROOF = Proof(
         Expectation("frames read, last third", 0.8, "mebt", 1, "both digits are seen"),
     ),
     experiment=experiment,
-    minutes=18,
+    minutes=20,
 )
 
 train = alone("mebt", learn)
