@@ -100,12 +100,13 @@ def loop(film: Tensor, strength: float, dice: torch.Generator, fps: int) -> Tens
 
 
 def seam(film: Tensor, strength: float, dice: torch.Generator, fps: int) -> Tensor:
-    """Half-way all there is leaps aside by a quarter of the width, as far as that covers what was there.
+    """Half-way all there is leaps aside, by up to a quarter of the width.
 
-    A mirror image would be no harm to a figure that stands in the middle.
+    A mirror image would be no harm to a figure that stands in the middle, and a ghost that fades in
+    also takes motion away from what it covers.
     """
     found, half = film.clone(), FRAMES // 2
-    found[half:] = found[half:].lerp(found[half:].roll(film.shape[-1] // 4, -1), strength)
+    found[half:] = found[half:].roll(round(strength * film.shape[-1] / 4), -1)
     return found
 
 
@@ -371,7 +372,9 @@ which nothing was foretold. Behind a cell that is not: how far the middle film's
 NOTES = """
 - **A rank says which way, not how far**: past that tenth a small answer counts as much as a large one, which is why sizes stand beside the strays.
 - **`seams` and `joins` are for unbroken takes**, as here: where there are cuts, the largest jump is one of them whatever is planted. Frames
-  lost and loops are leaps in time, and count as seams.
+  lost and loops are leaps in time, and count as seams. A seam of another kind in the same worlds: all there is becomes up to 40% darker, `seams` +0.96
+  and `joins` +1.00; the leap fades in as a ghost over what was there, +0.945 and +0.99: a ghost takes motion away as well, and faint ones of small
+  figures are no larger than what digits and walkers do by themselves.
 - **`drift` is what a film does, not what is wrong with it**: a film that fades drifts rightly, and a planted ramp hides in that.
 - **`repetition`** of a film that repeats by its nature, as a walker does, is large, and a loop planted there adds little.
 - **`flicker` also answers to motion**: less of it under blur and in a freeze, more where frames are lost or out of order. `still-flicker` is
