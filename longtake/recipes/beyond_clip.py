@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 WINDOW, APART = 9, 4  # latent frames in a call, from key to key
 LENGTH = APART * (WINDOW - 1)  # of a film: its keys fit in one call
 CHANNELS, BLOCK = 15, 4  # of a layout; latent frames over which an object is told of or not
-STEPS, BATCH, FPS = 640, 7, 6.4
+STEPS, BATCH, FPS = 960, 7, 6.4
 HOLISTIC = f"keys-then-fill:window={WINDOW},spacing={APART},step={WINDOW - 1}"
 SLIDING = f"autoregressive:window={WINDOW},step={APART}"
 SIZES = {
@@ -102,7 +102,7 @@ def learn(lab: Lab) -> Iterator[Any]:
     from longtake.models.masked import masked_loss
     from longtake.models.sheets import laid
 
-    takes, net = stories(lab, 140, LENGTH // APART + 1), network()
+    takes, net = stories(lab, 240, LENGTH // APART + 1), network()
 
     def batch(step: int) -> Sheet:
         rng = np.random.default_rng([lab.seed, step])
@@ -118,7 +118,7 @@ def learn(lab: Lab) -> Iterator[Any]:
 
     torch.manual_seed(lab.seed)
     yield from lab.train(
-        "beyond_clip", net, lambda s: {"masked": masked_loss(net, s)}, batch, STEPS
+        "beyond_clip", net, lambda s: {"masked": masked_loss(net, s)}, batch, STEPS, rate=4e-3
     )
 
 

@@ -36,6 +36,7 @@ L, DEPTH = 8, 3  # frames in a call, levels; the paper has 16 and 3
 SPACINGS = tuple((L - 1) ** (DEPTH - k) for k in range(1, DEPTH + 1))  # 49, 7, 1
 FRAMES = (L - 1) ** DEPTH + 1  # 344; the paper's 3,376
 OVERLAP = 2  # frames a sliding window sees of the last one
+STEPS = 2400
 FPS = 10.0
 PLAY = {"count": 2, "fps": FPS}  # actors of the world script
 SIZES: dict[str, dict[str, Any]] = {  # paper: widths of Stable Diffusion, since it tells none
@@ -81,7 +82,7 @@ def learn(lab: Lab, arm: str, spacings: Sequence[int]) -> Iterator[Any]:
     from longtake.lab.tasks import flow
     from longtake.models.diffusion import Scene
 
-    (takes, text), net = told_takes(lab, 48, FRAMES + 56, **PLAY), network()
+    (takes, text), net = told_takes(lab, 96, FRAMES + 56, **PLAY), network()
 
     def batch(step: int) -> Scene:
         rng, apart = np.random.default_rng([lab.seed, step]), spacings[step % len(spacings)]
@@ -95,7 +96,9 @@ def learn(lab: Lab, arm: str, spacings: Sequence[int]) -> Iterator[Any]:
             known[:, [0, -1]] = True
         return Scene(takes.at(rows, places), known, places / FPS, text[rows[:, None], places])
 
-    yield from lab.train(arm, net, lambda scene: {"flow": flow(net, scene)}, batch, 1200)
+    yield from lab.train(
+        arm, net, lambda scene: {"flow": flow(net, scene)}, batch, STEPS, rate=4e-3
+    )
 
 
 def experiment(lab: Lab) -> Iterator[Any]:

@@ -89,7 +89,7 @@ def learn(lab: Lab) -> Iterator[Any]:
     from longtake.lab.tokens import told
     from longtake.models.masked import masked_loss
 
-    takes, net = stories(lab, 160, SLOTS), network()
+    takes, net = stories(lab, 320, SLOTS), network()
     track = heard(takes)
 
     def batch(step: int) -> Sheet:
