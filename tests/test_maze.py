@@ -13,6 +13,7 @@ from longtake.errors import InputError
 from longtake.worlds import make
 from longtake.worlds.laws import check
 from longtake.worlds.maze.plan import Plan
+from longtake.worlds.maze.walk import across
 
 
 def world(seed: int = 0, **settings: Any) -> Any:
@@ -125,6 +126,15 @@ def test_planted_breaks_are_found(law: str) -> None:
         found = check(*planted(law, seed)).violations
         assert any(v.law == law and abs(v.frame - 6) <= 1 for v in found), (seed, found)
         assert not any(v.frame < 6 for v in found), (seed, found)
+
+
+def test_a_slide_onto_another_lawful_way_is_found() -> None:
+    pose = torch.tensor([[1.5, y / 6, -math.pi / 2] for y in range(12, 6, -1)])
+    pose[3:, 0] += 0.31
+    moved = across(pose)
+    assert moved[3] == pytest.approx(0.31, abs=1e-5) and moved[[0, 1, 2, 4, 5]].max() < 1e-5
+    for fps in (4, 10):
+        assert across(world(70, fps=fps).truth(range(400))["pose"]).max() < 0.03
 
 
 def test_lawful_walks_pass() -> None:

@@ -25,6 +25,7 @@ _BEST = 4  # places that are looked at closer
 _READING = 0.10  # blocks, and radians, that a pose read back may be off
 _OTHER = 0.05  # mean difference from the place found, of 1, that no reading error makes
 _ASIDE = 0.18  # blocks beside the walk
+_SIDEWAYS = 0.05  # blocks across the heading in one frame; a lawful walk at 4 frames a second: 0.03
 
 
 class Maze(Painted):
@@ -182,14 +183,22 @@ class Maze(Painted):
         found += marked("teleport", far & known, "the camera jumped")
         turned = _wrapped(steps(pose[:, 2])).abs() > _SPIN / self.fps + 2 * _READING
         found += marked("spin", turned & known & ~far, "the camera spun round")
-        aside = self._aside(pose[:, :2])
-        off = (aside > _ASIDE + _READING) & ~strange
+        off = (self._aside(pose[:, :2]) > _ASIDE + _READING) & ~strange
+        slid = (across(pose) > _SIDEWAYS + 2 * _READING) & known & ~far & ~off
+        found += marked("off-path", slid, "the camera slid sideways")
         return found + marked("off-path", off, "the camera is beside the walk")
 
     def _aside(self, place: Tensor) -> Tensor:
         """How far places (t 2) are from the walk, in blocks: t."""
         ways = self._walked[:, :2].float()
         return torch.cdist(place, ways).amin(1)
+
+
+def across(pose: Tensor) -> Tensor:
+    """How far poses (t 3) moved at right angles to where they headed, in blocks; 0 for the first: t."""
+    moved = steps(pose[:, :2])
+    heading = pose[:, 2] - _wrapped(steps(pose[:, 2])) / 2
+    return (moved[:, 1] * heading.cos() - moved[:, 0] * heading.sin()).abs()
 
 
 def _wrapped(angle: Tensor) -> Tensor:
