@@ -29,6 +29,8 @@ from longtake.lab.films import films, sheet, shown
 from longtake.lab.home import shared_codec
 from longtake.lab.measures import Clips, clip_distance, clip_features
 from longtake.lab.shared import SIZE, STEPS, make_codec, parameters, read_codec
+from longtake.models.picking import Picking
+from longtake.models.revealing import DraftAndRevise
 from longtake.schemes import find_scheme
 from longtake.train import Schedule, Tools, adversarial, fit, in_half, optimisers
 from longtake.train.cost import nets_of
@@ -37,7 +39,7 @@ from longtake.train.lessons import as_they_were
 WINDOW, STEP = 6, 3
 SCHEME = find_scheme(f"autoregressive:window={WINDOW},step={STEP}")
 FPS = {"digits": 10.0, "sky": 4.0}  # in a second of sky little moves
-TAKES, FRAMES = 960, 48  # to learn from
+TAKES, FRAMES = 2400, 48  # to learn from
 CODED = 320  # takes that a codec learns from, for twice as many steps as a shared one
 FILMS, LENGTH = 96, 40  # to measure on
 CALLS = 4  # of a film that a model makes itself, at most, before it learns to go on
@@ -60,6 +62,7 @@ class Family:
     """How a family is built and trained. kind: of its codec. half: products in bfloat16.
     clip: length that gradients are cut to; a critic's, most of it now and then from what holds it, are not.
     own: share of the batches that observe something in which it is what the model made itself.
+    decides: by world, how its films are decided where it is not as built.
     """
 
     build: Callable[[ClipSpec], Built]
@@ -70,6 +73,7 @@ class Family:
     half: bool = True
     clip: float = 1.0
     own: float = 0.0
+    decides: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
 
 
 def diffusion(spec: ClipSpec) -> Built:
@@ -85,7 +89,6 @@ def diffusion(spec: ClipSpec) -> Built:
 
 def tokens(spec: ClipSpec) -> Built:
     """A GPT on codes."""
-    from longtake.models.picking import Picking
     from longtake.models.tokens import TokenModel
     from longtake.nets.gpt import GPT
     from longtake.nets.tokens import TokenShape
@@ -97,7 +100,6 @@ def tokens(spec: ClipSpec) -> Built:
 def masked(spec: ClipSpec) -> Built:
     """A masked transformer on codes, the surest first."""
     from longtake.models.masked import MaskedModel
-    from longtake.models.picking import Picking
     from longtake.models.revealing import Confidence
     from longtake.nets.masked import MaskedTransformer
     from longtake.nets.tokens import TokenShape
@@ -121,10 +123,13 @@ def gan(spec: ClipSpec) -> Built:
     return Built(model, model.nets, model.parts)
 
 
+REVISED = {"picking": Picking(top_p=0.9), "revealing": DraftAndRevise(8, 4, 2)}
 FAMILIES: Mapping[str, Family] = {
     "diffusion": Family(diffusion, "kl", batch=24, rate=2e-3),
-    "tokens": Family(tokens, "fine", batch=8, rate=2e-3),
-    "masked": Family(masked, "fine", batch=8, rate=2e-3),
+    "tokens": Family(
+        tokens, "fine", batch=8, rate=8e-3, decides={"sky": {"picking": Picking(top_p=0.95)}}
+    ),
+    "masked": Family(masked, "fine", batch=8, rate=5e-3, decides={"digits": REVISED}),
     "gan": Family(
         gan, "kl", batch=24, rate=2e-3, tools=adversarial, half=False, clip=math.inf, own=0.4
     ),
@@ -296,6 +301,8 @@ class Trial:
             built.net.load_state_dict(load_file(path), strict=False)
         built.net.eval().requires_grad_(False)
         model: ClipModel = built.model
+        for name, value in self.family.decides.get(self.world, {}).items():
+            setattr(model, name, value)
         return model
 
     def filmed(self, model: ClipModel, count: int, frames: int) -> Tensor:
