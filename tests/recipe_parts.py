@@ -62,7 +62,7 @@ class Bench:
         self.losses: dict[str, Any] = {}
         self.steps: dict[str, int] = {}
 
-    def takes(self, world: str, count: int, frames: int, **knobs: Any) -> Takes:
+    def takes(self, world: str, count: int, frames: int, /, **knobs: Any) -> Takes:
         """Four takes whose frames hold their own number."""
         place = torch.arange(frames).float()[None, :, None, None, None]
         return Takes(place.expand(4, -1, 8, 8, 8).clone(), {}, ())

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from recipe_parts import Bench
 
 from longtake.lab.scripted import WORDS
-from longtake.lab.takes import Takes
-from longtake.models.diffusion import Scene
 from longtake.recipes import nuwa_xl
 from longtake.recipes.nuwa_xl import ARMS, FRAMES, SLIDING, SPACINGS
 from longtake.schemes import find_scheme
@@ -73,23 +71,6 @@ def test_known_frames_reach_the_net_by_the_mask_condition_alone() -> None:
     assert torch.equal(of(torch.where(mask, other, x), clean), base)
     assert torch.equal(of(x, torch.where(mask, clean, other)), base)
     assert not torch.allclose(of(x, torch.where(mask, other, clean)), base, atol=1e-3)
-
-
-class Bench:
-    """Takes of numbered frames; trains nothing."""
-
-    seed = 3
-
-    def __init__(self) -> None:
-        self.batches: dict[str, Callable[[int], Scene]] = {}
-
-    def takes(self, world: str, takes: int, frames: int, **knobs: Any) -> Takes:
-        place = torch.arange(frames).float()
-        return Takes(place[None, :, None, None, None].expand(4, -1, 8, 1, 1), {}, ())
-
-    def train(self, arm: str, net: Any, losses: Any, batch: Any, steps: int) -> Any:
-        self.batches[arm] = batch
-        return iter(())
 
 
 def test_batches(monkeypatch: pytest.MonkeyPatch) -> None:
