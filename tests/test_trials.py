@@ -106,6 +106,17 @@ def test_marks_are_weights_by_minutes(bench: Lab) -> None:
     assert trial._spent() == 31.5
 
 
+@pytest.mark.parametrize("name", list(FAMILIES))
+@pytest.mark.parametrize("world", ["digits", "sky"])
+def test_films_are_decided_as_their_world_has_it(bench: Lab, name: str, world: str) -> None:
+    trial = Trial(bench, name, world)
+    built, worn = vars(trial.built().model), vars(trial.wearing(None))
+    decided = FAMILIES[name].decides.get(world, {})
+    assert decided.keys() <= built.keys()
+    for part in {"picking", "revealing"} & built.keys():
+        assert worn[part] == decided.get(part, built[part])
+
+
 def test_bars_by_hand() -> None:
     far = {"untrained": 90.0, "frozen": 40.0, "shuffled": 30.0}
     assert list(bars({"trained": 29.0, **far}).values()) == [True, True, True]

@@ -372,7 +372,7 @@ which nothing was foretold. Behind a cell that is not: how far the middle film's
 NOTES = """
 - **A rank says which way, not how far**: past that tenth a small answer counts as much as a large one, which is why sizes stand beside the strays.
 - **`seams` and `joins` are for unbroken takes**, as here: where there are cuts, the largest jump is one of them whatever is planted. Frames
-  lost and loops are leaps in time, and count as seams. A seam of another kind in the same worlds: all there is becomes up to 40% darker, `seams` +0.96
+  lost and loops are leaps in time, and count as seams. Seams of other kinds, planted by hand in the same worlds once: all there is becomes up to 40% darker, `seams` +0.96
   and `joins` +1.00; the leap fades in as a ghost over what was there, +0.945 and +0.99: a ghost takes motion away as well, and faint ones of small
   figures are no larger than what digits and walkers do by themselves.
 - **`drift` is what a film does, not what is wrong with it**: a film that fades drifts rightly, and a planted ramp hides in that.
