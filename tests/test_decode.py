@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Iterable
 from typing import Any
@@ -15,8 +16,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from longtake.clip import Clip
-from longtake.engine import Finished, Frames, Given, Memory, Serial, render
-from longtake.engine.decode import WINDOW, Reel, windows
+from longtake.engine import Finished, Frames, Given, Memory, Serial, decode, render
+from longtake.engine.decode import BRIEF, WINDOW, Reel, windows
 from longtake.engine.run import needed
 from longtake.steps import Take, lay_takes
 from longtake.system import Part
@@ -111,6 +112,18 @@ def test_frames_come_in_film_order_whatever_is_written_first() -> None:
     show(reel.rest())
     reel.close()
     assert shown == list(range(300)) and reel.over and not reel._written
+
+
+@pytest.mark.parametrize(("count", "cared"), [(BRIEF, False), (BRIEF + 3, True)])
+def test_a_brief_film_leaves_the_heap_alone(
+    monkeypatch: pytest.MonkeyPatch, count: int, cared: bool
+) -> None:
+    seen: list[str] = []
+    for name in ("steady", "trim"):
+        monkeypatch.setattr(decode, name, functools.partial(seen.append, name))
+    film, _ = made(toy_job(WINDOW * count, stride=1), Memory())
+    assert len(film) == WINDOW * count
+    assert seen.count("steady") == cared and ("trim" in seen) == cared
 
 
 def test_what_is_left_over_of_an_index_is_not_shown() -> None:

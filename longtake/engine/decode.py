@@ -30,6 +30,7 @@ FRAMES = 64  # most frames that those may be, where an index is many of them
 # frames a stream is asked for at once, and one index at least: they are bytes before the next are made, and what
 # a decoder needs for a window of 64 is then a quarter
 PIECE = 16
+BRIEF = 2  # windows: a film of no more ends before memory creeps, and pages that go back would cost it time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +109,6 @@ class Reel:
     """
 
     def __init__(self, job: Job, read: Read, only: tuple[int, int] | None = None) -> None:
-        steady()
         self._job, self._read, self._only = job, read, only
         self._stage = len(job.system.stages) - 1
         self._codec = job.system.stages[-1].codec
@@ -118,6 +118,7 @@ class Reel:
         self._tracks: dict[View | None, Track] = {}
         self._take: int | None = None
         self._settled = not job.redone
+        self._given = 0
         self._lane: Lane[Frames] = Lane("decode")
 
     @property
@@ -141,6 +142,9 @@ class Reel:
         while True:
             while self._lane.room and self._next is not None and self._is_whole(self._next):
                 self._lane.give(self._development(self._next))
+                self._given += 1
+                if self._given == BRIEF + 1:
+                    steady()
                 window, self._next = self._next, next(self._windows, None)
                 self._forget(window)
             behind = wait and self._next is not None and self._is_whole(self._next)
@@ -163,7 +167,8 @@ class Reel:
         if len(frames.pixels):
             yield frames
             yield Decoded((frames.first, frames.first + len(frames.pixels)))
-        trim()
+        if self._given > BRIEF:
+            trim()
 
     def _development(self, window: Window) -> Callable[[], Frames]:
         """How a window's frames are made, whose latents are read here and now.

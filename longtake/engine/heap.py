@@ -2,8 +2,8 @@
 
 Buffers of megabytes come and go with every window while small clips stay. glibc learns from them how
 much to keep, and keeps the holes between them: the most that the very same film held differed by
-100 MiB from run to run, and crept up by 40 in 54,000 frames. So that is settled at the beginning, and holes
-are given up after every window.
+100 MiB from run to run, and crept up by 40 in 54,000 frames. So that is settled, and holes are given up after
+every window, in all films but the shortest.
 
 How much is kept between two windows is a price for speed. Pages that go back are asked for again, one fault for
 each 4 KiB: with all buffers beyond 4 MiB given back at once, decoding 129 frames of 192x128 by a
