@@ -123,7 +123,7 @@ def learn(lab: Lab, arm: str) -> Iterator[Any]:
         latents = takes.at(rows, places)
         return Scene(latents, known, places / 10, latents.new_zeros(*places.shape, 0))
 
-    yield from lab.train(arm, net, lambda scene: {"flow": flow(net, scene)}, batch, 800)
+    yield from lab.train(arm, net, lambda scene: {"flow": flow(net, scene)}, batch, 1600)
 
 
 def experiment(lab: Lab) -> Iterator[Any]:
