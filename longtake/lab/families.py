@@ -94,7 +94,7 @@ def tokens(spec: ClipSpec) -> Built:
     from longtake.nets.tokens import TokenShape
 
     net = GPT(TokenShape(spec.codes, width=160))
-    return Built(TokenModel(net, spec, Picking(top_p=0.9)), net)
+    return Built(TokenModel(net, spec, Picking(top_p=0.95)), net)
 
 
 def masked(spec: ClipSpec) -> Built:
@@ -126,9 +126,7 @@ def gan(spec: ClipSpec) -> Built:
 REVISED = {"picking": Picking(top_p=0.9), "revealing": DraftAndRevise(8, 4, 2)}
 FAMILIES: Mapping[str, Family] = {
     "diffusion": Family(diffusion, "kl", batch=24, rate=2e-3),
-    "tokens": Family(
-        tokens, "fine", batch=8, rate=8e-3, decides={"sky": {"picking": Picking(top_p=0.95)}}
-    ),
+    "tokens": Family(tokens, "fine", batch=8, rate=8e-3),
     "masked": Family(masked, "fine", batch=8, rate=5e-3, decides={"digits": REVISED}),
     "gan": Family(
         gan, "kl", batch=24, rate=2e-3, tools=adversarial, half=False, clip=math.inf, own=0.4
