@@ -118,7 +118,7 @@ class Reel:
         self._tracks: dict[View | None, Track] = {}
         self._take: int | None = None
         self._settled = not job.redone
-        self._given = 0
+        self._begun = 0
         self._lane: Lane[Frames] = Lane("decode")
 
     @property
@@ -142,8 +142,8 @@ class Reel:
         while True:
             while self._lane.room and self._next is not None and self._is_whole(self._next):
                 self._lane.give(self._development(self._next))
-                self._given += 1
-                if self._given == BRIEF + 1:
+                self._begun += 1
+                if self._begun == BRIEF + 1:
                     steady()
                 window, self._next = self._next, next(self._windows, None)
                 self._forget(window)
@@ -167,7 +167,7 @@ class Reel:
         if len(frames.pixels):
             yield frames
             yield Decoded((frames.first, frames.first + len(frames.pixels)))
-        if self._given > BRIEF:
+        if self._begun > BRIEF:
             trim()
 
     def _development(self, window: Window) -> Callable[[], Frames]:
